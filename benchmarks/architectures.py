@@ -20,7 +20,7 @@ import torch
 from images import Spaces, draw_labels, generate
 from masks import score
 from sfumato.builder.network import build_call
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import Model, load_model
 from sfumato.networks.measure import count_flops, count_parameters
@@ -45,7 +45,7 @@ def train(task: str, dataset: Path, run: Path, kind: str, options: argparse.Name
         subprocess.run([sys.executable, "-m", "sfumato", *command], check=True, stdout=log, stderr=log)
 
 
-def row_of(kind: str, run: Path, pack: Pack, options: argparse.Namespace) -> dict[str, Any]:
+def row_of(kind: str, run: Path, dataset: Dataset, options: argparse.Namespace) -> dict[str, Any]:
     """A row of the table."""
     records = [record for record in read_log(run / "log.jsonl") if record["kind"] == "train"]
     losses, last = [record["loss"] for record in records], records[-1]
@@ -60,24 +60,24 @@ def row_of(kind: str, run: Path, pack: Pack, options: argparse.Namespace) -> dic
         "images_per_second": last["images"] / last["seconds"],
         "first_loss": float(np.mean(losses[:tenth])),
         "last_loss": float(np.mean(losses[-tenth:])),
-        **(dice(model, pack) if options.task == "segment" else distances(model, pack, options.count)),
+        **(dice(model, dataset) if options.task == "segment" else distances(model, dataset, options.count)),
     }
 
 
-def dice(model: Model, pack: Pack) -> dict[str, float]:
+def dice(model: Model, dataset: Dataset) -> dict[str, float]:
     """Dice of the test split."""
-    rows = pack.rows("test")
-    drawn = predict(model, model.sampler(), [pack.cases[row] for row in rows], count=2, seed=0, batch=BATCH)
-    return {"dice": score([each.members for each in drawn], pack, rows).dice}
+    rows = dataset.rows("test")
+    drawn = predict(model, model.sampler(), [dataset.cases[row] for row in rows], count=2, seed=0, batch=BATCH)
+    return {"dice": score([each.members for each in drawn], dataset, rows).dice}
 
 
-def distances(model: Model, pack: Pack, count: int) -> dict[str, float]:
+def distances(model: Model, dataset: Dataset, count: int) -> dict[str, float]:
     """KID of drawn images to held-out ones, and that of as many real ones."""
-    spaces = Spaces(pack, seed=0)
-    chosen, labels = draw_labels(pack, count)
+    spaces = Spaces(dataset, seed=0)
+    chosen, labels = draw_labels(dataset, count)
     images = generate(model, model.sampler(), labels, batch=BATCH)
     found = {f"kid_{space}": value for space, value in spaces.distances(images).items()}
-    floor = spaces.distances(pack.images(chosen))
+    floor = spaces.distances(dataset.images(chosen))
     return {**found, **{f"floor_{space}": value for space, value in floor.items()}}
 
 
@@ -104,11 +104,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.runs.mkdir(parents=True, exist_ok=True)
-    pack, rows = Pack.open(options.dataset), []
+    dataset, rows = Dataset.open(options.dataset), []
     for kind in options.networks.split(",") if options.networks else NETWORKS[options.task]:
         run = options.runs / f"{options.task}-{kind}"
         train(options.task, options.dataset, run, kind, options)
-        rows.append(row_of(kind, run, pack, options))
+        rows.append(row_of(kind, run, dataset, options))
         print(table(rows[-1:]), flush=True)
         options.out.write_text(json.dumps(rows, indent=2) + "\n")
     print(table(rows))

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
-from sfumato.data.pack import Pack
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
 from sfumato.evenly import evenly
-from sfumato.experiment.inference import Wanted, make_steps
+from sfumato.experiment.inference import SampleRequest, make_steps
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.copies import nearest
 from sfumato.randomness import derive_seed
@@ -68,19 +68,19 @@ CHANGES: dict[str, Change] = {
 
 def recall(folder: Path, *, count: int, device: str) -> dict[str, float]:
     """Share of changed training images that are flagged and whose nearest training image is the right one."""
-    pack = Pack.open(folder)
+    dataset = Dataset.open(folder)
     began = time.perf_counter()
-    detector = CopyDetector.of(pack, device=device)
+    detector = CopyDetector.of(dataset, device=device)
     print(f"{folder}: {detector.why} ({time.perf_counter() - began:.1f} s)")
-    rows = pack.rows("train", at_most=count)
-    images = (pack.images(rows).numpy() + 1) / 2
+    rows = dataset.rows("train", at_most=count)
+    images = (dataset.images(rows).numpy() + 1) / 2
     found = {}
     for name, change in CHANGES.items():
         rng = np.random.default_rng(0)
         changed = np.stack([change(image, rng).clip(0, 1) for image in images])
         pictures = (changed * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
-        verdicts = detector.judge(pictures)
-        right = np.mean([verdict.nearest == pack.cases[row].id for verdict, row in zip(verdicts, rows, strict=True)])
+        verdicts = detector.find_copies(pictures)
+        right = np.mean([verdict.nearest == dataset.cases[row].id for verdict, row in zip(verdicts, rows, strict=True)])
         found[name] = float(np.mean([bool(verdict.copy) for verdict in verdicts]))
         lowest = np.quantile([verdict.score for verdict in verdicts], 0.03)
         print(f"  {name:40s} flagged {found[name]:.3f}  right case {right:.3f}  3 % quantile of scores {lowest:.4f}")
@@ -89,9 +89,9 @@ def recall(folder: Path, *, count: int, device: str) -> dict[str, float]:
 
 def shortlist(folder: Path, *, count: int, references: int) -> None:
     """What the shortlist loses against comparing every pair exactly, on held-out images."""
-    pack = Pack.open(folder)
-    train = pack.images(pack.rows("train", at_most=references))
-    queries = pack.images(evenly([*pack.rows("validation"), *pack.rows("test")], count))
+    dataset = Dataset.open(folder)
+    train = dataset.images(dataset.rows("train", at_most=references))
+    queries = dataset.images(evenly([*dataset.rows("validation"), *dataset.rows("test")], count))
     every = nearest(queries, train, shortlist=len(train))
     for few in (4, 8, 16, 32):
         found = nearest(queries, train, shortlist=few)
@@ -111,13 +111,17 @@ def speed(*, count: int, side: int, device: str) -> dict[str, float]:
 
 def learn(source: Path, out: Path, *, known: int, settings: Sequence[str], steps: int, draw: int) -> None:
     """Train on some training images of a data set of grey images, draw, audit; validation and test are held out."""
-    pack = Pack.open(source)
-    parts = {"train": pack.rows("train", at_most=known), "val": pack.rows("validation"), "test": pack.rows("test")}
-    arrays = {f"{part}_images": to_uint8(pack.images(rows)).squeeze(-1) for part, rows in parts.items()}
-    arrays |= {f"{part}_labels": pack.labels(rows).numpy()[:, None] for part, rows in parts.items()}
+    dataset = Dataset.open(source)
+    parts = {
+        "train": dataset.rows("train", at_most=known),
+        "val": dataset.rows("validation"),
+        "test": dataset.rows("test"),
+    }
+    arrays = {f"{part}_images": to_uint8(dataset.images(rows)).squeeze(-1) for part, rows in parts.items()}
+    arrays |= {f"{part}_labels": dataset.labels(rows).numpy()[:, None] for part, rows in parts.items()}
     out.mkdir(parents=True)
     np.savez(out / "source.npz", **arrays)
-    size = "x".join(map(str, pack.spec.size))
+    size = "x".join(map(str, dataset.spec.size))
     words = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
     _sfumato("prepare", out / "source.npz", "--out", out / "dataset", "--size", size)
     began = time.perf_counter()
@@ -128,7 +132,7 @@ def learn(source: Path, out: Path, *, known: int, settings: Sequence[str], steps
             print(
                 "  ", {name: round(value, 4) if isinstance(value, float) else value for name, value in record.items()}
             )
-    detector = CopyDetector.of(Pack.open(out / "dataset"))
+    detector = CopyDetector.of(Dataset.open(out / "dataset"))
     for checkpoint in sorted((out / "run" / "checkpoints").glob("step-*")):
         images = _drawn(load_model(checkpoint), draw)
         found = audit(detector, images)
@@ -144,7 +148,7 @@ def _sfumato(*words: object) -> None:
 def _drawn(model: Model, count: int) -> np.ndarray:
     """Images of the classes in turn, DPM-Solver++ 2M, 18 calls, no guidance."""
     sampler, labels = model.sampler(sampler="dpmpp_2m", steps=18), model.spec.classes or (None,)
-    wanted = [Wanted(k, labels[k % len(labels)], derive_seed("copies", k)) for k in range(count)]
+    wanted = [SampleRequest(k, labels[k % len(labels)], derive_seed("copies", k)) for k in range(count)]
     batches = [wanted[start : start + 32] for start in range(0, count, 32)]
     return np.concatenate([to_uint8(last(make_steps(model, sampler, batch)).x) for batch in batches])
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from sfumato.data.augmentation.ranges import PRESETS
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
-from sfumato.experiment.inference import Wanted, make_steps
+from sfumato.experiment.inference import SampleRequest, make_steps
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.randomness import derive_seed
@@ -51,11 +51,11 @@ class Arm(NamedTuple):
 class Spaces:
     """Both spaces, made from real training images, and the held-out real images in them."""
 
-    def __init__(self, pack: Pack, *, seed: int) -> None:
-        train = pack.images(pack.rows("train"))
+    def __init__(self, dataset: Dataset, *, seed: int) -> None:
+        train = dataset.images(dataset.rows("train"))
         self.pixel = PixelSpace.of(train.numpy())
-        self.own = OwnSpace(fit_classifier(pack, augment=PRESETS["light"], steps=600, seed=seed), train)
-        self.held_out = self.features(pack.images([*pack.rows("validation"), *pack.rows("test")]))
+        self.own = OwnSpace(fit_classifier(dataset, augment=PRESETS["light"], steps=600, seed=seed), train)
+        self.held_out = self.features(dataset.images([*dataset.rows("validation"), *dataset.rows("test")]))
 
     def features(self, images: Data) -> dict[str, np.ndarray]:
         """Features in both spaces."""
@@ -66,16 +66,16 @@ class Spaces:
         return {space: kid(drawn, self.held_out[space]) for space, drawn in self.features(images).items()}
 
 
-def draw_labels(pack: Pack, count: int) -> tuple[list[int], list[str]]:
+def draw_labels(dataset: Dataset, count: int) -> tuple[list[int], list[str]]:
     """Training rows drawn at random, and their classes."""
-    train = pack.rows("train")
+    train = dataset.rows("train")
     chosen = [train[derive_seed("real", k) % len(train)] for k in range(count)]
-    return chosen, [pack.spec.classes[k] for k in pack.labels(chosen).tolist()]
+    return chosen, [dataset.spec.classes[k] for k in dataset.labels(chosen).tolist()]
 
 
 def generate(model: Model, sampler: Sampler, labels: list[str], *, batch: int) -> Data:
     """Images of these classes."""
-    wanted = [Wanted(k, label, derive_seed("benchmark", k)) for k, label in enumerate(labels)]
+    wanted = [SampleRequest(k, label, derive_seed("benchmark", k)) for k, label in enumerate(labels)]
     drawn = []
     for start in range(0, len(wanted), batch):
         *_, last = make_steps(model, sampler, wanted[start : start + batch])
@@ -93,10 +93,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pack = Pack.open(arguments.dataset)
-    spaces = Spaces(pack, seed=0)
-    chosen, labels = draw_labels(pack, arguments.count)
-    rows = [{"arm": "real training images", "calls": 0, "seconds": 0.0, **spaces.distances(pack.images(chosen))}]
+    dataset = Dataset.open(arguments.dataset)
+    spaces = Spaces(dataset, seed=0)
+    chosen, labels = draw_labels(dataset, arguments.count)
+    rows = [{"arm": "real training images", "calls": 0, "seconds": 0.0, **spaces.distances(dataset.images(chosen))}]
     for arm in arguments.arm:
         for calls in map(int, arguments.calls.split(",")):
             sampler = arm.model.sampler(sampler=arm.sampler, steps=arm.steps(calls), grid=arm.grid)

@@ -1,6 +1,6 @@
 """Augmented training batches: images with masks per second at 256x256, in batches of 16.
 
-    pack      `Pack` batches (uint8 memory maps), augmented as a batch: preset medium
+    pack      `Dataset` batches (uint8 memory maps), augmented as a batch: preset medium
     cache     MONAI `CacheDataset` (decoded once, kept in memory) and dictionary transforms, in a DataLoader
     decode    PNG files decoded in every epoch, the same transforms, in the same DataLoader
 
@@ -25,7 +25,7 @@ from typing import Any
 import monai
 import numpy as np
 import torch
-from monai.data import CacheDataset, Dataset
+from monai.data import CacheDataset
 from monai.transforms import (
     Compose,
     RandAdjustContrastd,
@@ -39,9 +39,9 @@ from PIL import Image
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import PRESETS
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.randomness import Noise, derive_seed
 
@@ -73,7 +73,7 @@ def read(item: dict[str, str]) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(np.array(Image.open(item[key]))[None]).float() for key in KEYS}
 
 
-def make_pack(folder: Path, files: list[dict[str, str]]) -> Pack:
+def make_pack(folder: Path, files: list[dict[str, str]]) -> Dataset:
     """The same pictures as memory maps."""
     count = len(files)
     for name, shape in (("images", (count, SIDE, SIDE, 1)), ("masks", (count, 1, SIDE, SIDE))):
@@ -87,19 +87,19 @@ def make_pack(folder: Path, files: list[dict[str, str]]) -> Pack:
     )  # fmt: skip
     images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     cases = [Case(id=str(row), image=item["image"]) for row, item in enumerate(files)]
-    return Pack(spec, cases, [OriginalSize((SIDE, SIDE))] * count, images, masks)
+    return Dataset(spec, cases, [OriginalSize((SIDE, SIDE))] * count, images, masks)
 
 
-def ours(pack: Pack) -> Epoch:
+def ours(dataset: Dataset) -> Epoch:
     """As the training step does it, in its own process."""
 
     def batches(epoch: int) -> Batches:
-        order = np.random.default_rng(epoch).permutation(len(pack)).tolist()
+        order = np.random.default_rng(epoch).permutation(len(dataset)).tolist()
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             noise = Noise([derive_seed(epoch, row) for row in rows])
-            images = pack.images(rows)
-            images, masks = apply(images, pack.masks(rows), draw_parameters(PRESETS["medium"], noise, images))
+            images = dataset.images(rows)
+            images, masks = apply(images, dataset.masks(rows), draw_parameters(PRESETS["medium"], noise, images))
             assert masks is not None
             yield images, masks
 

@@ -27,7 +27,7 @@ from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.commands import train
 from sfumato.data.augmentation.ranges import PRESETS
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.loss import boundary_loss, focal, generalised_dice, hausdorff, soft_dice
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import Model, load_model
@@ -38,7 +38,7 @@ from sfumato.recipe.train import LossWeights
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment
 from sfumato.training.adversary import DISCRIMINATOR
-from sfumato.training.stream import Batch, Stream
+from sfumato.training.data_order import Batch, DataOrder
 
 BATCH = 16
 DRAWS = 8
@@ -89,23 +89,25 @@ def measure(
     weights = [f"loss.{term}={weight}" for term, weight in ARMS[name].weights.items()]
     last = [f"validate.every_steps={steps}", f"checkpoint.every_steps={max(1, steps // 4)}"]
     train.segment(dataset, out=out / name, steps=steps, batch=BATCH, seed=seed, set=[*weights, *last])
-    model, pack = load_model(out / name), Pack.open(dataset)
-    rows = pack.rows("test", at_most=cases)
+    model, opened = load_model(out / name), Dataset.open(dataset)
+    rows = opened.rows("test", at_most=cases)
     seconds = [json.loads(line) for line in (out / name / "log.jsonl").read_text().splitlines()][-1]["seconds"]
     return {
         "arm": name, "steps": steps, "seed": seed, "cases": len(rows), "seconds_per_step": seconds / steps,
-        **drawn(model, pack, rows, members=members), **terms_of(model, pack, rows, steps=judge_steps, seed=seed),
+        **drawn(model, opened, rows, members=members), **terms_of(model, opened, rows, steps=judge_steps, seed=seed),
     }  # fmt: skip
 
 
-def drawn(model: Model, pack: Pack, rows: Sequence[int], *, members: int) -> dict[str, float]:
+def drawn(model: Model, dataset: Dataset, rows: Sequence[int], *, members: int) -> dict[str, float]:
     """Dice and HD95 of the ensembles' masks."""
-    ensembles = predict(model, model.sampler(), [pack.cases[row] for row in rows], count=members, seed=0, batch=BATCH)
-    classes, dices, distances = len(pack.spec.mask_classes), [], []
+    ensembles = predict(
+        model, model.sampler(), [dataset.cases[row] for row in rows], count=members, seed=0, batch=BATCH
+    )
+    classes, dices, distances = len(dataset.spec.mask_classes), [], []
     for each, row in zip(ensembles, rows, strict=True):
         mask = mean_probability(each.members).argmax(0)
-        for reader in range(pack.spec.readers):
-            truth = pack.masks([row], [reader]).numpy()[0]
+        for reader in range(dataset.spec.readers):
+            truth = dataset.masks([row], [reader]).numpy()[0]
             dices.append(overlap(mask, truth, classes=classes, case=str(row)).dice.mean())
             distances.append(hd95(mask, truth, classes=classes))
     return {"members": members, "dice_score": float(np.mean(dices)), "hd95": float(np.mean(distances))}
@@ -124,18 +126,18 @@ def hd95(mask: np.ndarray, truth: np.ndarray, *, classes: int) -> float:
     return float(np.mean(distances))
 
 
-def terms_of(model: Model, pack: Pack, rows: Sequence[int], *, steps: int, seed: int) -> dict[str, float]:
+def terms_of(model: Model, dataset: Dataset, rows: Sequence[int], *, steps: int, seed: int) -> dict[str, float]:
     """Mean of every term on held-out masks, and how well a new discriminator tells their estimates apart."""
     recipe = reweighted(model.recipe, adversarial=0.0)
-    task = build_task(recipe, pack, build_process(recipe), device="cpu")
+    task = build_task(recipe, dataset, build_process(recipe), device="cpu")
     assert isinstance(task, Segment)
     task = replace(task, augment=PRESETS["none"], objective=MEASURED, seed=seed + 1)
     means = mean_terms(task, model, rows)
     del means["loss"]
-    judge = build_adversary(reweighted(recipe, adversarial=1.0), pack.spec, device="cpu")
+    judge = build_adversary(reweighted(recipe, adversarial=1.0), dataset.spec, device="cpu")
     assert judge is not None
     task = replace(task, objective=Objective(process=0.0, discriminator=judge.network))
-    stream = Stream(tuple(pack.rows("train")), batch=task.batch, seed=seed)
+    stream = DataOrder(tuple(dataset.rows("train")), batch=task.batch, seed=seed)
     for step in range(steps):
         with torch.enable_grad():
             told = task.loss(model.network, stream.batch_at(step)[0])[DISCRIMINATOR].mean()

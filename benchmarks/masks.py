@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.evenly import evenly
 from sfumato.experiment.inference import Twin, predict
 from sfumato.experiment.run import Model, load_model
@@ -68,10 +68,10 @@ class Scores(NamedTuple):
 
 
 def rows_of(
-    arm: Arm, pack: Pack, rows: Sequence[int], *, calls: Sequence[int], members: int
+    arm: Arm, dataset: Dataset, rows: Sequence[int], *, calls: Sequence[int], members: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of an arm: one for each number of calls, of views for a deterministic model."""
-    cases = [pack.cases[row] for row in rows]
+    cases = [dataset.cases[row] for row in rows]
     deterministic = arm.model.recipe.process.kind == "none"
     for number in VIEWS if deterministic else calls:
         if deterministic:
@@ -84,21 +84,21 @@ def rows_of(
         drawn = predict(arm.model, sampler, cases, count=count, seed=0, batch=BATCH, start=arm.twin, tta=deterministic)
         ensembles = [each.members for each in drawn]
         seconds = (time.perf_counter() - began) / len(rows) / count
-        scores = score(ensembles, pack, rows)._asdict()
+        scores = score(ensembles, dataset, rows)._asdict()
         yield {"arm": arm.name, "calls": sampler.calls, "members": count, "seconds": seconds, **scores}
 
 
-def score(ensembles: Iterable[np.ndarray], pack: Pack, rows: Sequence[int]) -> Scores:
+def score(ensembles: Iterable[np.ndarray], dataset: Dataset, rows: Sequence[int]) -> Scores:
     """The numbers of a row of the table.
 
     Args:
         ensembles: class probabilities (members, classes, h, w) of each case.
-        pack: the dataset.
+        dataset: the dataset.
         rows: the cases' rows.
     """
     values, bins = [], []
     for members, row in zip(ensembles, rows, strict=True):
-        readers = np.concatenate([pack.masks([row], [reader]).numpy() for reader in range(pack.spec.readers)])
+        readers = np.concatenate([dataset.masks([row], [reader]).numpy() for reader in range(dataset.spec.readers)])
         mean, masks, classes = mean_probability(members), members.argmax(1), members.shape[1]
         mask = mean.argmax(0)
         dice = np.mean([overlap(mask, reader, classes=classes, case=str(row)).dice.mean() for reader in readers])
@@ -120,12 +120,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pack = Pack.open(arguments.dataset)
-    rows = evenly(pack.rows(arguments.split), arguments.cases)
+    dataset = Dataset.open(arguments.dataset)
+    rows = evenly(dataset.rows(arguments.split), arguments.cases)
     calls = [int(number) for number in arguments.calls.split(",")]
     table = []
     for arm in arguments.arm:
-        for row in rows_of(arm, pack, rows, calls=calls, members=arguments.members):
+        for row in rows_of(arm, dataset, rows, calls=calls, members=arguments.members):
             table.append(row)
             print({name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}, flush=True)
             arguments.out.write_text(json.dumps({"cases": len(rows), "rows": table}, indent=2) + "\n")

@@ -80,9 +80,9 @@ def pillow(cases: list[Case], workers: int) -> None:
 
 def ours(cases: list[Case], workers: int, folder: Path) -> None:
     from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-    from sfumato.data.source import Found
+    from sfumato.data.source import DiscoveredDataset
 
-    found = Found(tuple(cases), "segment" if cases[0].masks else "generate", (), ())
+    found = DiscoveredDataset(tuple(cases), "segment" if cases[0].masks else "generate", (), ())
     for _ in prepare_cases(found, folder / "set", PreparationSettings(size=(SIDE, SIDE), workers=workers)):
         pass
     shutil.rmtree(folder / "set")
@@ -126,7 +126,7 @@ def memory(folder: Path, count: int, workers: int) -> dict[str, float]:
     """Prepare deep images at full size; gigabytes of the source in memory, and of the processes at their largest."""
     from sfumato.data.manifest import Case
     from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-    from sfumato.data.source import Found
+    from sfumato.data.source import DiscoveredDataset
 
     (folder / "deep").mkdir()
     slope = np.add.outer(np.arange(DEEP_SIDE), np.arange(DEEP_SIDE)).astype(np.uint16)
@@ -136,7 +136,7 @@ def memory(folder: Path, count: int, workers: int) -> dict[str, float]:
         Image.fromarray(slope * np.uint16(1 + number % 30) + np.uint16(number)).save(file, compress_level=1)
         cases.append(Case(id=f"{number:05}", image=str(file)))
     settings = PreparationSettings(size=(DEEP_SIDE, DEEP_SIDE), workers=workers)
-    found = Found(tuple(cases), "generate", (), ())
+    found = DiscoveredDataset(tuple(cases), "generate", (), ())
     taken = spent(lambda: deque(prepare_cases(found, folder / "set", settings), maxlen=0)).clock
     shutil.rmtree(folder / "set")
     largest = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

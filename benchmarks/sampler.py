@@ -21,9 +21,9 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteSc
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.family.beta_schedule import geometric_grid
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.dirichlet import for_images
-from sfumato.diffusion.family.fading import geometric_grid
 from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
 from sfumato.diffusion.level.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition
@@ -115,7 +115,7 @@ def contestants() -> dict[str, tuple[Run, int]]:
     """Name -> (run, network calls)."""
     edm = EDM()
     table = linear()
-    ours_all = {name: (ours(entry.walk, table), entry.calls(STEPS)) for name, entry in suitable().items()}
+    ours_all = {name: (ours(entry.sampling_loop, table), entry.calls(STEPS)) for name, entry in suitable().items()}
     return {
         **ours_all,
         "ddim, v": (ours(ddim, table, prediction="v"), STEPS),

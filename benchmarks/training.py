@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.builder.network import build_network
@@ -38,18 +38,18 @@ from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.commands.prepare import prepare
 from sfumato.commands.toy import toy
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.process import Condition
 from sfumato.experiment.plan import plan_training
 from sfumato.recipe import load_recipe
 from sfumato.tasks.task import Task
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log
-from sfumato.training.loop import Progress, TrainingSettings, Until, training_loop
+from sfumato.training.loop import Progress, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.precision import Precision, autocast
-from sfumato.training.stream import Batch, Stream
 
 SIZE, BATCH, IMAGES = 64, 16, 400
 WIDTHS = (32, 64, 64, 128)
@@ -78,7 +78,7 @@ class Ours(NamedTuple):
 
     parts: TrainingState
     task: Task
-    stream: Stream
+    stream: DataOrder
     steps: Iterator[Progress]
     log: Log
 
@@ -89,17 +89,17 @@ class Ours(NamedTuple):
             f"network={{kind: unet, channels: {WIDTHS[0]}, multipliers: [1, 2, 2, 4], blocks: 2, attention: [8]}}",
             "data.augment={base: none, mirror: 0.5}", f"train.batch={BATCH}", "train.steps=1000000",
         ]  # fmt: skip
-        pack = Pack.open(dataset)
-        recipe, _ = plan_training(load_recipe("generate", settings=settings), pack, device="cpu")
-        network = build_network(recipe, pack.spec)
+        opened = Dataset.open(dataset)
+        recipe, _ = plan_training(load_recipe("generate", settings=settings), opened, device="cpu")
+        network = build_network(recipe, opened.spec)
         optimizer = make_optimizer(network, learning_rate=1e-4)
         parts = TrainingState(
             network=network, ema=EMA(network, half_life=recipe.train.ema_half_life), optimizer=optimizer
         )
-        task = build_task(recipe, pack, build_process(recipe), device="cpu")
-        stream = Stream(rows=tuple(range(len(pack))), batch=BATCH, seed=0)
+        task = build_task(recipe, opened, build_process(recipe), device="cpu")
+        stream = DataOrder(rows=tuple(range(len(opened))), batch=BATCH, seed=0)
         settings = TrainingSettings(learning_rate=1e-4, warmup_steps=500, precision=precision)
-        steps = training_loop(parts, task.loss, stream, until=Until(steps=1_000_000), settings=settings)
+        steps = training_loop(parts, task.loss, stream, until=StoppingCriterion(steps=1_000_000), settings=settings)
         return cls(parts, task, stream, steps, Log(folder / "log.jsonl"))
 
     def advance(self, steps: int) -> None:
@@ -125,7 +125,7 @@ class Ours(NamedTuple):
         from sfumato.tasks.task import batch_noise
 
         task: Any = self.task
-        task._varied(task.pack.images(batch.rows, "cpu"), batch_noise(0, batch, "cpu"))
+        task._varied(task.dataset.images(batch.rows, "cpu"), batch_noise(0, batch, "cpu"))
 
 
 def timed(work: Callable[[], object], repetitions: int) -> float:

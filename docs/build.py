@@ -18,7 +18,7 @@ from cyclopts import App
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.cli import COMMANDS
-from sfumato.commands.flags.numbers import LARGE, Wanted
+from sfumato.commands.flags.numbers import LARGE, SampleRequest
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, SamplerEntry
 from sfumato.experiment.overshoot import DEVIATION
 from sfumato.metrics.table import METRIC_TABLE, SUBJECTS, Metric, heading, metrics_of
@@ -220,14 +220,14 @@ def _parameter(argument: Any) -> Row:
     many = field.kind is field.VAR_POSITIONAL
     name = argument.names[0] + ("..." if many else "")
     default = "required" if argument.required or many else "" if field.default is None else _code(field.default)
-    number = Wanted.of(field.annotation)
+    number = SampleRequest.of(field.annotation)
     values = _kind(argument.hint) if number is None else _number(number)
     if argument.parameter.metavar:  # words that the flag reads by itself
         values = _code(argument.parameter.metavar)
     return Row(name, (values, default), argument.parameter.help or "")
 
 
-def _number(wanted: Wanted) -> str:
+def _number(wanted: SampleRequest) -> str:
     """The numbers that a flag takes; bounds that nobody meets are left out."""
     told = ["integer" if wanted.kind is int else "number"]
     for bound in wanted.bounds:

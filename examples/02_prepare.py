@@ -13,7 +13,7 @@ with tempfile.TemporaryDirectory() as name:
     for note in prepared.summary["notes"]:
         print("note:", note)
 
-    dataset = prepared.dataset  # opened again with Pack.open(folder)
+    dataset = prepared.dataset  # opened again with Dataset.open(folder)
     assert dataset.spec.size == (32, 32) and dataset.spec.readers == 2
     rows = dataset.rows("train")
     patients = {dataset.cases[row].patient for row in rows}

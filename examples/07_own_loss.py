@@ -13,29 +13,29 @@ from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.data.toys.toy import make_toy
 from sfumato.experiment.plan import plan_training
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
-from sfumato.training.stream import Batch, Stream
 
 SMALL = {"network.channels": 8, "network.multipliers": (1, 2), "network.blocks": 1, "network.attention": ()}
 
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     make_toy(folder / "scans", cases=40, size=32)
-    pack = prepare(folder / "scans", out=folder / "dataset", preparation=Preparation(size=32)).dataset
+    dataset = prepare(folder / "scans", out=folder / "dataset", preparation=Preparation(size=32)).dataset
 
     # The plan resolves every `auto` of a recipe on the data; `build_...` turns its words into objects.
     recipe = load_recipe("segment", changes={**SMALL, "validate.cases": 6})
-    recipe, _choices = plan_training(recipe, pack, device="cpu")
-    task = build_task(recipe, pack, build_process(recipe), device="cpu")
-    network = build_network(recipe, pack.spec)
+    recipe, _choices = plan_training(recipe, dataset, device="cpu")
+    task = build_task(recipe, dataset, build_process(recipe), device="cpu")
+    network = build_network(recipe, dataset.spec)
     parts = TrainingState(
         network=network, ema=EMA(network, half_life=200), optimizer=make_optimizer(network, learning_rate=1e-2)
     )
 
-    areas = torch.stack([(pack.masks([row]) > 0).float().mean() for row in range(len(pack))])
+    areas = torch.stack([(dataset.masks([row]) > 0).float().mean() for row in range(len(dataset))])
     weight = areas.mean() / areas.clamp(min=areas.mean() / 4)  # small objects count more, four times at most
 
     def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -44,9 +44,11 @@ with tempfile.TemporaryDirectory() as name:
         return {**terms, "unweighted": terms["loss"], "loss": terms["loss"] * weight[list(batch.rows)]}
 
     # Between two items everything may be looked at, changed, saved, or ended.
-    stream = Stream(rows=tuple(pack.rows("train")), batch=8, seed=0)
+    stream = DataOrder(rows=tuple(dataset.rows("train")), batch=8, seed=0)
     seen = {0: task.validate(parts.ema.network)["dice"]}
-    for step in training_loop(parts, loss, stream, until=Until(steps=60), settings=TrainingSettings(warmup_steps=10)):
+    for step in training_loop(
+        parts, loss, stream, until=StoppingCriterion(steps=60), settings=TrainingSettings(warmup_steps=10)
+    ):
         if step.step % 20 == 0:
             seen[step.step] = task.validate(parts.ema.network)["dice"]
             print(f"step {step.step}: loss {step.terms['loss']:.3f}, Dice {seen[step.step]:.3f}")

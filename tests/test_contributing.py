@@ -31,14 +31,14 @@ ADDITIONS = {
 from sfumato.diffusion.sampler.ancestral import ddim
 
 
-def walk(process, denoise, x, condition, noise, *, times):
+def sampling_loop(process, denoise, x, condition, noise, *, times):
     yield from ddim(process, denoise, x, condition, noise, times=times)
 """
         },
         behind={
             "diffusion/sampler/catalogue.py": {
                 "SAMPLERS: Mapping[str, SamplerEntry] = {": (
-                    '    "dummy": SamplerEntry(where="dummy.walk", method="m", source="s"),'
+                    '    "dummy": SamplerEntry(where="dummy.sampling_loop", method="m", source="s"),'
                 )
             }
         },
@@ -103,7 +103,7 @@ class DummyNetwork(Part):
         new={
             "diffusion/family/NAME.py": """
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.level.law import Uniform
+from sfumato.diffusion.level.training_noise import Uniform
 from sfumato.diffusion.level.schedule import linear
 
 

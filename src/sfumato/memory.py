@@ -19,7 +19,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-class Portions:
+class AdaptiveBatchSize:
     """How many items are worked on at once: as many as asked for, and half of them whenever memory runs out.
 
     What is too many once is too many: the portions stay small for the items that follow.

@@ -13,16 +13,16 @@ from tests.commands.test_shards import begun, content
 from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report, train
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import read_manifest
-from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
 from sfumato.errors import UsageError
-from sfumato.evaluation.balance import Need, plan_balance
+from sfumato.evaluation.balance import ClassShortage, plan_balance
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
 from sfumato.evaluation.copies import rejection as judging
 from sfumato.evaluation.prove.mixture import synthetic_cases
-from sfumato.experiment.inference import Made, Wanted
+from sfumato.experiment.inference import GeneratedImage, SampleRequest
 from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
 from sfumato.verbs import generate as generation
@@ -54,7 +54,7 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 def test_a_class_gets_what_it_lacks() -> None:
     labels = ["b"] * 5 + ["a"] * 2 + [None] * 9
-    assert plan_balance(labels) == (Need("a", 2, 3), Need("b", 5, 0))
+    assert plan_balance(labels) == (ClassShortage("a", 2, 3), ClassShortage("b", 5, 0))
     assert [need.wanted for need in plan_balance(labels, to=4)] == [2, 0]
     assert plan_balance([None]) == ()
 
@@ -67,20 +67,20 @@ def mixed(generate_run: Path, dataset: Path) -> Path:
 
 
 def test_a_mixed_folder_is_a_balanced_dataset(mixed: Path, dataset: Path, tmp_path: Path) -> None:
-    pack, cases = Pack.open(dataset), read_manifest(mixed / "manifest.csv")
-    real, made = cases[: len(pack)], cases[len(pack) :]
+    opened, cases = Dataset.open(dataset), read_manifest(mixed / "manifest.csv")
+    real, made = cases[: len(opened)], cases[len(opened) :]
     assert {case.origin for case in made} == {"synthetic"} and all(case.id.startswith("synthetic/") for case in made)
-    for case, other, picture in zip(real, pack.cases, to_uint8(pack.images(range(len(pack)))), strict=True):
+    for case, other, picture in zip(real, opened.cases, to_uint8(opened.images(range(len(opened)))), strict=True):
         assert (case.id, case.label, case.patient, case.split) == (other.id, other.label, other.patient, other.split)
         assert (read_image(case.image) == picture).all() and b"tEXt" not in Path(case.image).read_bytes()
     assert {case.split for case in made} == {"train"} and {case.patient for case in made} == {None}
     assert set(Counter(case.label for case in cases if case.split == "train").values()) == {12}
     assert str(dataset) not in (mixed / "manifest.csv").read_text()
-    told = {row["copy"] for row in rows(mixed / "manifest.csv")[len(pack) :]}
+    told = {row["copy"] for row in rows(mixed / "manifest.csv")[len(opened) :]}
     assert told == {"no"}, "it is compared with the dataset without being told"
     preparing.prepare(mixed, out=tmp_path / "dataset", size="16")
-    prepared = Pack.open(tmp_path / "dataset")
-    assert len(prepared) == len(cases) and len(prepared.rows("test")) == len(pack.rows("test"))
+    prepared = Dataset.open(tmp_path / "dataset")
+    assert len(prepared) == len(cases) and len(prepared.rows("test")) == len(opened.rows("test"))
     assert [case.id for case in prepared.cases] == [case.id for case in cases]
     train.generate(mixed, out=tmp_path / "run", size="16", steps=1, batch=4, set=TINY)
 
@@ -92,7 +92,7 @@ def test_what_a_mixture_took_from_a_dataset_is_real_to_a_proof(mixed: Path, data
     assert (
         taken == {digest(dataset)} and made.cases and all("real" not in Path(case.image).parts for case in made.cases)
     )
-    assert made.notes == (f"{len(Pack.open(dataset))} of {len(find_cases(mixed).cases)} images of SAMPLES are real: "
+    assert made.notes == (f"{len(Dataset.open(dataset))} of {len(find_cases(mixed).cases)} images of SAMPLES are real: "
                           "they were left out",)  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_plans_that_cannot_be_made(
         generating.generate(generate_run, out=tmp_path / "out", balance=data, dry_run=True, **flags)  # type: ignore[arg-type]
 
     plan(dataset, to=30)
-    counts = Counter(case.label for case in Pack.open(dataset).cases if case.split == "train")
+    counts = Counter(case.label for case in Dataset.open(dataset).cases if case.split == "train")
     said = capsys.readouterr().err
     assert all(f"{label}: {n} for training, {30 - n} to be made, 30 then" in said for label, n in counts.items())
     with pytest.raises(UsageError, match="needs nothing"):
@@ -136,12 +136,12 @@ def test_plans_that_cannot_be_made(
         plan(tmp_path / "large", to=30)
 
 
-def item(number: int) -> Wanted:
-    return Wanted(number, "a", number)
+def item(number: int) -> SampleRequest:
+    return SampleRequest(number, "a", number)
 
 
-def draw(wanted: list[Wanted]) -> list[Made]:
-    return [Made(each, np.full((2, 2, 1), each.seed % 251, np.uint8)) for each in wanted]
+def draw(wanted: list[SampleRequest]) -> list[GeneratedImage]:
+    return [GeneratedImage(each, np.full((2, 2, 1), each.seed % 251, np.uint8)) for each in wanted]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50])

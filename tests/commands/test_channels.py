@@ -11,9 +11,9 @@ from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.channels import read_case
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_image
-from sfumato.data.formats.told import read_origin
-from sfumato.data.pack import Pack
+from sfumato.data.formats.provenance import read_origin
 from sfumato.data.source import find_cases
 from sfumato.experiment.inference import make
 from sfumato.experiment.run import load_model
@@ -73,7 +73,7 @@ def test_what_is_made_is_read_back_as_it_was_made(run: Path, samples: Path) -> N
 
 def test_samples_are_a_dataset_again(data: Path, samples: Path, tmp_path: Path) -> None:
     preparing.prepare(samples, out=tmp_path / "dataset")
-    assert Pack.open(tmp_path / "dataset").spec.channels == CHANNELS
+    assert Dataset.open(tmp_path / "dataset").spec.channels == CHANNELS
     found = evaluate_images.images(samples, data, out=tmp_path / "images", features="radiomics,pixels,inception:none")
     assert any("inception sees grey and RGB" in note for note in found["notes"])
     assert (tmp_path / "images" / "copies.png").is_file()
@@ -87,9 +87,9 @@ def test_enlarged_and_mixed_images_keep_their_channels(data: Path, run: Path, tm
     generate.generate(run, out=tmp_path / "mixed", balance=data, to=12, sampling=SamplingFlags(steps=1))
     found = find_cases(tmp_path / "mixed").cases
     real = [case for case in found if case.origin == "real"]
-    pack = Pack.open(data)
-    first = pack.cases.index(next(case for case in pack.cases if case.id == real[0].id))
-    np.testing.assert_allclose(read_case(real[0]) / 127.5 - 1, pack.images([first])[0].movedim(0, -1), atol=0.01)
+    dataset = Dataset.open(data)
+    first = dataset.cases.index(next(case for case in dataset.cases if case.id == real[0].id))
+    np.testing.assert_allclose(read_case(real[0]) / 127.5 - 1, dataset.images([first])[0].movedim(0, -1), atol=0.01)
 
 
 def test_the_other_verbs(data: Path, run: Path, pair_run: Path, samples: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_files_manifest_and_metadata(samples: Path) -> None:
             assert image.text["Seed"] == row["seed"] and image.text["Model"] == row["model"]  # type: ignore[attr-defined]
             assert image.text["Class"] == row["label"] == Path(row["image"]).parent.name  # type: ignore[attr-defined]
     assert {path.name for path in (samples / "grids").iterdir()} == {"16.png", "36.png"}
-    with Image.open(samples / "progression.gif") as film:
-        assert film.n_frames == 8, "4 steps: into noise and back"  # type: ignore[attr-defined]
+    with Image.open(samples / "progression.gif") as trajectory:
+        assert trajectory.n_frames == 8, "4 steps: into noise and back"  # type: ignore[attr-defined]
     assert (samples / "progression.png").is_file() and len(list(samples.glob("class_*.png"))) == 2
 
 

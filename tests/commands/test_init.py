@@ -15,7 +15,7 @@ import torch
 from sfumato.commands import exchange, train
 from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError, UsageError
-from sfumato.experiment.pretrained import begin, read_donor
+from sfumato.experiment.pretrained import read_donor, resolve_init
 from sfumato.experiment.run import Run, load_model
 from sfumato.local import recalled
 from sfumato.training.weights import write_weights
@@ -164,7 +164,7 @@ def test_a_gentle_rate_is_a_tenth_of_what_the_network_usually_has(
     generate_run: Path, rgb: Path, tmp_path: Path
 ) -> None:
     for donor, rate in ((generate_run, 1e-4), (rgb, 3e-5)):
-        recipe, _ = begin(str(donor), "generate", Run(tmp_path / "run"), file=None, settings=[])
+        recipe, _ = resolve_init(str(donor), "generate", Run(tmp_path / "run"), file=None, settings=[])
         assert recipe.train.learning_rate == rate
 
 

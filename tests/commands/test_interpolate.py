@@ -32,8 +32,8 @@ def test_the_ends_are_the_images_of_the_seeds(generate_run: Path, tmp_path: Path
         generating.generate(generate_run, out=tmp_path / seed, count=1, seeds=seed, class_=label)
         image = next((tmp_path / seed / label).glob("*.png"))
         assert np.array_equal(pixels(image), pixels(tmp_path / "out" / f"{number:03}.png"))
-    with Image.open(tmp_path / "out" / "interpolation.gif") as film:
-        assert film.n_frames == 8, "there and back"  # type: ignore[attr-defined]
+    with Image.open(tmp_path / "out" / "interpolation.gif") as trajectory:
+        assert trajectory.n_frames == 8, "there and back"  # type: ignore[attr-defined]
     assert (tmp_path / "out" / "strip.png").is_file()
 
 

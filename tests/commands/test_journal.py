@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.builder.training import build_parts
 from sfumato.commands import train
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.experiment.journal import JOURNAL_FILE, Journal
 from sfumato.experiment.run import Run
 from sfumato.experiment.training_log import beside_twin, ended, following, judged
@@ -129,7 +129,7 @@ def told_end(dataset: Path, *settings: str, step: int, patient: bool = False) ->
     recipe = load_recipe("segment", settings=[TINY[0], "train.batch=8", *settings])
     resolved = {"process": {"kind": "gaussian", "critical_log_snr": None}, "data": {"size": [16, 16]}}
     recipe = parse_recipe(merge(recipe.model_dump(mode="json", by_alias=True), resolved), origin="a test")
-    parts = build_parts(recipe, Pack.open(dataset).spec, device="cpu")
+    parts = build_parts(recipe, Dataset.open(dataset).spec, device="cpu")
     parts.step, parts.seconds = step, 90.0
     return ended(Run(Path("runs/a")), recipe, parts, patient=patient)
 

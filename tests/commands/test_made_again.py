@@ -18,7 +18,7 @@ from sfumato.commands import reconstruct as rebuilding
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.flags.sampling import SamplingFlags
-from sfumato.data.formats.told import read_origin
+from sfumato.data.formats.provenance import read_origin
 from sfumato.experiment.run import load_model
 
 from .conftest import TINY

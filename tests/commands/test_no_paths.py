@@ -17,7 +17,7 @@ from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.flags.source import SourceFlags
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.data.toys.messy import make_messy
 from sfumato.errors import DataError
 from sfumato.evaluation.prove.origin import trace
@@ -161,15 +161,15 @@ def test_paths_that_are_typed_from_here_are_hidden_too(
 def test_originals_are_found_through_the_local_file_alone(made: Path, base: Path, tmp_path: Path) -> None:
     """Also where all of it is moved; without the file, training goes on and originals are refused in words."""
     dataset = made / "dataset"
-    assert {Path(case.image).parent for case in Pack.open(dataset).cases} == {base / WHO / "images"}
+    assert {Path(case.image).parent for case in Dataset.open(dataset).cases} == {base / WHO / "images"}
     moved = tmp_path / "moved"
     shutil.copytree(base, moved)
     there = moved / WARD / "dataset"
-    assert {Path(case.image).parent for case in Pack.open(there).cases} == {moved / WHO / "images"}
+    assert {Path(case.image).parent for case in Dataset.open(there).cases} == {moved / WHO / "images"}
     segmenting.segment(made / "run", there, out=tmp_path / "a", split="test", sampling=SamplingFlags(steps=1))
     evaluate.masks(tmp_path / "a", there, out=tmp_path / "b")
     (there / LOCAL_FILE).unlink()
-    assert {case.image[:6] for case in Pack.open(there).cases} == {"local:"}
+    assert {case.image[:6] for case in Dataset.open(there).cases} == {"local:"}
     train.segment(there, out=tmp_path / "run", steps=1, batch=2, set=[*TINY, "sample.steps=1"])
     for verb in (
         lambda: segmenting.segment(
@@ -205,7 +205,7 @@ def test_samples_are_followed_back_to_the_patients_they_saw(made: Path, tmp_path
     shutil.copytree(made / "classes", far)
     train.generate(far, out=tmp_path / "run", steps=1, batch=2, set=[TINY[0], "sample.steps=1"])
     generating.generate(tmp_path / "run", out=tmp_path / "samples", count=4)
-    cases = Pack.open(made / "classes").cases
+    cases = Dataset.open(made / "classes").cases
     tested = [case for case in cases if case.split == "train"][:2]
     assert trace(tmp_path / "samples", [case for case in cases if case.split == "test"]).datasets == (far,)
     for hidden in (False, True):
@@ -222,7 +222,7 @@ def test_masks_of_a_recipe_are_found_again(made: Path, base: Path, tmp_path: Pat
     file = made / "run" / "recipe.yaml"
     assert "masks: local:" in file.read_text()
     train.segment(base / WHO / "images", out=tmp_path / "run", recipe=file)
-    assert len(Pack.open(tmp_path / "run" / "dataset")) == len(Pack.open(made / "run" / "dataset"))
+    assert len(Dataset.open(tmp_path / "run" / "dataset")) == len(Dataset.open(made / "run" / "dataset"))
     flags = SourceFlags(masks=base / WHO / "masks")
     assert train.segment(base / WHO / "images", flags=flags, out=tmp_path / "run", recipe=file)["step"] == 3, (
         "as resumed"

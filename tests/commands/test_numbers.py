@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.cli import COMMANDS, main
 from sfumato.commands.evaluate import parse_metrics
-from sfumato.commands.flags.numbers import Wanted
+from sfumato.commands.flags.numbers import SampleRequest
 from sfumato.commands.flags.sampling import parse_interval
 from sfumato.commands.flags.words import parse_size
 from sfumato.errors import UsageError
@@ -18,12 +18,12 @@ NO_WHOLE = ("2.6", "3.0", "0x10", "0b11", "0o17", "1e3", "1_000", "True", "nan",
 NO_NUMBER = ("0x10", "1_000", "True", "nan", "-nan", "inf", "-inf", "1e999", "", "1,5", "\u0663.5")
 
 
-def numbers() -> Iterator[tuple[list[str], str, Wanted]]:
+def numbers() -> Iterator[tuple[list[str], str, SampleRequest]]:
     """The words of each verb, each of its flags that is a number, and what that takes."""
     for parent, name, *_ in COMMANDS:
         words = [*([] if parent.name[0] == "sfumato" else [parent.name[0]]), name]
         for argument in parent[name].assemble_argument_collection(parse_docstring=False):
-            wanted = Wanted.of(argument.field_info.annotation)
+            wanted = SampleRequest.of(argument.field_info.annotation)
             if wanted is not None and argument.parse:
                 yield words, argument.name, wanted
 
@@ -46,7 +46,7 @@ def test_there_are_many() -> None:
 
 @pytest.mark.parametrize(("words", "flag", "wanted"), NUMBERS)
 def test_what_is_no_number_is_refused(
-    words: list[str], flag: str, wanted: Wanted, capsys: pytest.CaptureFixture[str]
+    words: list[str], flag: str, wanted: SampleRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     none = NO_WHOLE if wanted.kind is int else NO_NUMBER
     assert not any(map(wanted.takes, none))
@@ -74,7 +74,7 @@ def test_none_of_something_is_refused(words: list[str], flag: str, capsys: pytes
 
 def test_words_in_place_of_a_number_stay(capsys: pytest.CaptureFixture[str]) -> None:
     assert "or auto" in refused(["segment"], "--steps", "automatic", capsys)
-    assert Wanted(int, (), ("auto",)).takes("auto") and not Wanted(int).takes("auto")
+    assert SampleRequest(int, (), ("auto",)).takes("auto") and not SampleRequest(int).takes("auto")
 
 
 def test_plain_numbers() -> None:

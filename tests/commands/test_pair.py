@@ -12,7 +12,7 @@ from sfumato.commands import bench, exchange, generate, info, report, train
 from sfumato.commands import prepare as preparing
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.pair import pair
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check
 from sfumato.experiment.run import Run, load_model
@@ -52,10 +52,10 @@ def pixels_of(path: Path) -> np.ndarray:
 
 
 def test_files_manifest_and_metadata(joint: Path, dataset: Path) -> None:
-    rows, rule = rows_of(joint), Pack.open(dataset).spec.mask_rule
+    rows, rule = rows_of(joint), Dataset.open(dataset).spec.mask_rule
     assert rule is not None
     assert [row["seed"] for row in rows] == [str(seed) for seed in range(11, 17)]
-    classes = Pack.open(dataset).spec.classes
+    classes = Dataset.open(dataset).spec.classes
     assert [row["label"] for row in rows] == [classes[int(row["seed"]) % 2] for row in rows], "in turn, by the seed"
     for row in rows:
         assert (row["origin"], row["mask_source"], row["kept"]) == ("synthetic", "joint", "yes")
@@ -73,8 +73,8 @@ def test_files_manifest_and_metadata(joint: Path, dataset: Path) -> None:
 
 def test_the_folder_is_a_dataset_and_a_section(joint: Path, tmp_path: Path) -> None:
     preparing.prepare(joint, out=tmp_path / "dataset", size="16")
-    pack = Pack.open(tmp_path / "dataset")
-    assert pack.spec.has_masks and len(pack) == 6 and {case.origin for case in pack.cases} == {"synthetic"}
+    dataset = Dataset.open(tmp_path / "dataset")
+    assert dataset.spec.has_masks and len(dataset) == 6 and {case.origin for case in dataset.cases} == {"synthetic"}
     report.report(joint, out=tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "nobody has looked" in page and "Pairs that were kept" in page
@@ -170,14 +170,14 @@ def test_pairs_are_kept_by_the_segmenter(
 @pytest.mark.parametrize("twin", [False, True])
 def test_a_real_segmenter_judges_real_cases(segment_run: Path, twin: bool) -> None:
     """Nothing replaced: the Dice of each validation case, the same each time, whatever is read at once."""
-    pack, model = Pack.open(Run(segment_run).dataset), load_model(segment_run / "twin" if twin else segment_run)
-    check = Check.of(model, pack, quantile=0.0)
-    assert len(check.real) == len(pack.rows("validation")) and check.threshold == min(check.real) > 0
+    dataset, model = Dataset.open(Run(segment_run).dataset), load_model(segment_run / "twin" if twin else segment_run)
+    check = Check.of(model, dataset, quantile=0.0)
+    assert len(check.real) == len(dataset.rows("validation")) and check.threshold == min(check.real) > 0
     assert check.reader.members == (1 if twin else 2)
-    assert Check.of(model, pack, quantile=0.0, batch=1).real == check.real
-    row = pack.rows("validation")[0]
-    image = to_uint8(pack.images([row]))
-    own = check.reader.masks(pack.images([row]), ["x/1"])
+    assert Check.of(model, dataset, quantile=0.0, batch=1).real == check.real
+    row = dataset.rows("validation")[0]
+    image = to_uint8(dataset.images([row]))
+    own = check.reader.masks(dataset.images([row]), ["x/1"])
     assert check.dice(image, own, ["x/1"]) == [1.0], "of its own mask"
 
 

@@ -12,7 +12,7 @@ from sfumato.commands import reconstruct as reconstructing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.flags.sampling import SamplingFlags
-from sfumato.experiment import session
+from sfumato.experiment import trainer
 from sfumato.experiment.pictures import spared_picture
 from sfumato.outputs import predictions, samples
 from sfumato.reporting.page import write_report
@@ -40,12 +40,12 @@ def test_what_fails_is_told_in_a_line() -> None:
 
 
 def test_a_training_outlives_its_previews(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "sheet", fails)
+    monkeypatch.setattr(trainer, "sheet", fails)
     found = train.segment(dataset, out=tmp_path / "run", steps=2, batch=4, set=TINY)
     assert found["step"] == 2 and (tmp_path / "run" / "checkpoints").is_dir()
     warnings = [record for record in read_log(tmp_path / "run" / "log.jsonl") if record.get("kind") == "warning"]
     assert len(warnings) == 1 and "RuntimeError: no ink" in warnings[0]["text"]
-    assert not any(map(session._is_warning, warnings))  # that the model learns by heart would still be told
+    assert not any(map(trainer._is_warning, warnings))  # that the model learns by heart would still be told
     assert "no ink" in write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from sfumato.commands.prove import prove
 from sfumato.commands.toy import toy as make_toy
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
-from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove import train as training
 from sfumato.reporting.page import write_report
@@ -197,8 +197,8 @@ def test_data_with_classes_and_masks_are_asked_about_their_classes_too(
 
 def constant(subject: training.Subject, _: training.TrainingUnit) -> np.ndarray:
     """Answers of a classifier that always says the same."""
-    pack = Pack.open(subject.folder)
-    return np.full((len(pack.rows("test")), len(pack.spec.classes)), 0.5)
+    dataset = Dataset.open(subject.folder)
+    return np.full((len(dataset.rows("test")), len(dataset.spec.classes)), 0.5)
 
 
 def test_a_classifier_of_timm(real: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.flags.sampling import SamplingFlags
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin, predict
 from sfumato.experiment.run import load_model
@@ -69,7 +69,7 @@ def test_a_warm_start(masks_run: Path, image: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", ["noise", "twin"])
 def test_probabilities_are_float32_and_add_up_to_1(masks_run: Path, dataset: Path, start: str) -> None:
-    model, cases = load_model(masks_run), Pack.open(dataset).cases[:2]
+    model, cases = load_model(masks_run), Dataset.open(dataset).cases[:2]
     sampler = model.sampler(steps=2, start=start)
     twin = Twin(model=load_model(masks_run / "twin")) if sampler.warm else None
     for drawn in predict(model, sampler, cases, count=2, seed=0, batch=4, start=twin):
@@ -108,7 +108,7 @@ def labelled(toy: Path, folder: Path) -> Path:
 
 def test_three_classes_and_unsaid_pixels(toy: Path, image: Path, tmp_path: Path) -> None:
     preparing.prepare(labelled(toy, tmp_path / "labelled"), out=tmp_path / "dataset", size="16")
-    spec = Pack.open(tmp_path / "dataset").spec
+    spec = Dataset.open(tmp_path / "dataset").spec
     assert len(spec.mask_classes) == 3 and spec.ignore
     run = tmp_path / "run"
     train.segment(tmp_path / "dataset", out=run, steps=3, batch=4, set=SDD)
@@ -154,4 +154,4 @@ def test_self_conditioned_images_with_the_published_loss(dataset: Path, tmp_path
 def test_the_recipe_of_the_house(dataset: Path, tmp_path: Path) -> None:
     recipe = Path(__file__).parents[2] / "recipes" / "segment-sdd.yaml"
     told = train.segment(dataset, out=tmp_path / "run", recipe=recipe, set=["data.size=[16, 16]"], dry_run=True)
-    assert told["cases"] == len(Pack.open(dataset))
+    assert told["cases"] == len(Dataset.open(dataset))

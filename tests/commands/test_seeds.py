@@ -9,8 +9,8 @@ from tests.commands.flagged import as_flags
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import read_manifest
-from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import load_model
@@ -59,7 +59,7 @@ def test_seeds_and_classes_differ(generate_run: Path, reference: Pictures, tmp_p
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_members_of_a_case(segment_run: Path, dataset: Path, batch: int) -> None:
     model = load_model(segment_run)
-    cases = [case for case in Pack.open(dataset).cases if case.split != "train"][:4]
+    cases = [case for case in Dataset.open(dataset).cases if case.split != "train"][:4]
     sampler = model.sampler(steps=2)
     together = {each.case.id: each.members for each in predict(model, sampler, cases, count=3, seed=1, batch=16)}
     for each in predict(model, sampler, cases[::-1], count=3, seed=1, batch=batch):

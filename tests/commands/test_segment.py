@@ -12,8 +12,8 @@ from PIL import Image
 from sfumato.commands import evaluate, report
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_mask
-from sfumato.data.pack import Pack
 from sfumato.errors import DataError
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import Run, load_model
@@ -38,13 +38,13 @@ def test_the_model_has_learned(segment_run: Path) -> None:
 
 
 def test_every_case_gets_every_file_in_its_own_size(predictions: Path, dataset: Path) -> None:
-    pack = Pack.open(dataset)
-    names = {case.id for case in pack.cases if case.split == "test"}
+    opened = Dataset.open(dataset)
+    names = {case.id for case in opened.cases if case.split == "test"}
     table = rows(predictions / "manifest.csv")
     assert {row["id"] for row in table} == names
     assert sorted(int(row["review_rank"]) for row in table) == list(range(1, len(names) + 1))
     for row in table:
-        with Image.open(pack.cases[[case.id for case in pack.cases].index(row["id"])].image) as image:
+        with Image.open(opened.cases[[case.id for case in opened.cases].index(row["id"])].image) as image:
             size = image.size
         for column in ("mask", "probability", "uncertainty_map", "overlay"):
             with Image.open(predictions / row[column]) as image:
@@ -59,11 +59,11 @@ def test_every_case_gets_every_file_in_its_own_size(predictions: Path, dataset: 
 
 
 def test_a_case_gets_the_same_mask_in_any_company(segment_run: Path, dataset: Path, tmp_path: Path) -> None:
-    pack = Pack.open(dataset)
-    case = next(case for case in pack.cases if case.split == "test")
+    opened = Dataset.open(dataset)
+    case = next(case for case in opened.cases if case.split == "test")
     model = load_model(segment_run)
     sampler = model.sampler(steps=2)
-    others = [other for other in pack.cases if other.id != case.id][:4]
+    others = [other for other in opened.cases if other.id != case.id][:4]
     alone = next(predict(model, sampler, [case], count=2, seed=1, batch=16))
     *_, among = predict(model, sampler, [*others, case], count=2, seed=1, batch=3)
     assert np.allclose(alone.members, among.members, atol=1e-5)
@@ -103,12 +103,12 @@ def test_the_truth_scores_one(dataset: Path, predictions: Path, tmp_path: Path) 
     (copy / "masks").mkdir(parents=True)
     for name in ("manifest.csv", "summary.json"):
         (copy / name).write_bytes((predictions / name).read_bytes())
-    pack = Pack.open(dataset)
-    for case in pack.cases:
+    opened = Dataset.open(dataset)
+    for case in opened.cases:
         (copy / "masks" / f"{case.id}.png").write_bytes(Path(case.masks[0]).read_bytes())
     alone = tmp_path / "reference"
     alone.mkdir()
-    for case in pack.cases:
+    for case in opened.cases:
         (alone / f"{case.id}.png").write_bytes(Path(case.masks[0]).read_bytes())
     result = evaluate.masks(copy, alone, out=tmp_path / "scores")
     assert result["arms"]["diffusion"]["dice"]["mean"] == 1.0

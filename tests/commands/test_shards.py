@@ -19,7 +19,7 @@ from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.flags.words import parse_shard
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import Run
-from sfumato.experiment.sharded_job import Shard, Work, own_shard
+from sfumato.experiment.sharded_job import Shard, ShardedJob, own_shard
 from sfumato.local import LOCAL_FILE as LOCAL
 from sfumato.lock import FolderLock
 
@@ -169,7 +169,7 @@ def test_another_command_is_refused_with_what_differs(model: Path, tmp_path: Pat
 
 
 def test_a_cut_line_counts_for_nothing_and_the_next_line_is_whole(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", asked={"count": 3}, items=["a", "b", "c"])
+    work = ShardedJob(out=tmp_path / "out", asked={"count": 3}, items=["a", "b", "c"])
     with work.share(Shard(0, 1)) as share:
         share.note("a", number=1)
     ledger = work.place / "0-of-1" / "done.jsonl"
@@ -187,7 +187,7 @@ def test_a_cut_line_counts_for_nothing_and_the_next_line_is_whole(tmp_path: Path
 
 
 def test_what_fails_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", asked={"count": 2}, items=["a", "b"])
+    work = ShardedJob(out=tmp_path / "out", asked={"count": 2}, items=["a", "b"])
     with pytest.raises(DataError), work.share(Shard(0, 1)) as share:
         (share.files / "a.png").write_text("half")
         raise DataError("it cannot be read")
@@ -204,7 +204,7 @@ def test_what_fails_before_anything_is_finished_leaves_nothing(tmp_path: Path) -
 
 
 def test_work_is_kept_beside_a_folder_that_appeared(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", asked={"count": 1}, items=["a"])
+    work = ShardedJob(out=tmp_path / "out", asked={"count": 1}, items=["a"])
     claim = work.claim(overwrite=False)
     with work.share(Shard(0, 1)) as share:
         (share.files / "a.png").write_text("a")

@@ -13,11 +13,11 @@ import torch
 
 from sfumato.builder.training import build_parts
 from sfumato.commands import exchange, info, train
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError, ModelError, SfumatoError, UsageError
 from sfumato.experiment import pretrained_models as donors
 from sfumato.experiment.dataset_record import check_dataset
-from sfumato.experiment.pretrained import RECORD, begin, start_from
+from sfumato.experiment.pretrained import RECORD, resolve_init, start_from
 from sfumato.experiment.run import Run
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.foreign.diffusers_unet import described
@@ -74,7 +74,7 @@ WORDS = {"model": "nowhere/model", "sha256": "0" * 64, "words": {"train": {"lear
 def test_a_run_that_started_from_something_unreadable_is_told(content: str, run: Run) -> None:
     (run.folder / RECORD).write_text(content)
     with pytest.raises(ModelError, match=RECORD):
-        begin("x", "generate", run, file=None, settings=[])
+        resolve_init("x", "generate", run, file=None, settings=[])
 
 
 def test_a_run_of_anyone_asks_nothing_of_the_hub(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_run_of_anyone_asks_nothing_of_the_hub(run: Run, monkeypatch: pytest.M
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     (run.folder / RECORD).write_text(json.dumps(WORDS))
-    spec = Pack.open(run.dataset).spec
+    spec = Dataset.open(run.dataset).spec
     with pytest.raises(ModelError, match="nowhere/model"):
         start_from(run, build_parts(run.recipe, spec, device="cpu"), run.recipe, spec)
     with pytest.raises(ModelError, match="nowhere/model"):
@@ -110,7 +110,7 @@ def test_a_dataset_described_otherwise_is_told(change: Callable[[str], str], dat
     assert change(text) != text
     (copy / "dataset.json").write_text(change(text))
     with pytest.raises(DataError):
-        Pack.open(copy)
+        Dataset.open(copy)
 
 
 @pytest.mark.parametrize(("column", "value"), [("height", "x"), ("width", "-3"), ("height", "1" * 12), ("height", "")])
@@ -121,7 +121,7 @@ def test_a_dataset_with_images_of_no_size_is_told(column: str, value: str, datas
     cells[header.split(",").index(column)] = value
     (copy / "manifest.csv").write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
     with pytest.raises(DataError, match="no size"):
-        Pack.open(copy)
+        Dataset.open(copy)
 
 
 CONFIG = {

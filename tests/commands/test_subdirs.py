@@ -12,19 +12,19 @@ from sfumato.commands import generate as generating
 from sfumato.commands import pair as pairing
 from sfumato.commands import prepare as preparing
 from sfumato.data.manifest import read_manifest
-from sfumato.experiment.inference import Wanted
+from sfumato.experiment.inference import SampleRequest
 from sfumato.outputs.samples import sample_files
 
 from .conftest import TINY
 
 
 def test_no_folder_has_more_than_a_thousand() -> None:
-    wanted = [Wanted(number, "ab"[number % 3 == 0], number) for number in range(12_345)]
+    wanted = [SampleRequest(number, "ab"[number % 3 == 0], number) for number in range(12_345)]
     files = sample_files(wanted, channels=1, subdirs=True)
     assert max(Counter(Path(file).parent for file in files.values()).values()) <= 1000
     assert files[0] == "b/000000/000000.png" and files[11_999] == "a/011000/011999.png"
     assert files[12_344] == "a/012000/012344.png" and len(set(files.values())) == len(wanted)
-    assert sample_files([Wanted(1_234_567, None, 0)], channels=1, subdirs=True) == {
+    assert sample_files([SampleRequest(1_234_567, None, 0)], channels=1, subdirs=True) == {
         1_234_567: "unconditional/1234000/1234567.png"
     }
 

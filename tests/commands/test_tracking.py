@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.commands import train
 from sfumato.errors import Stopped
-from sfumato.experiment import trainer
+from sfumato.experiment import run_training
 from sfumato.recipe.track import Word
 from sfumato.training import track
 from sfumato.training.checkpoint import newest
@@ -56,7 +56,7 @@ def test_a_tracker_that_fails_changes_no_bit(
     monkeypatch.setattr(track, "PAUSE_SECONDS", 0.01)
     train.segment(dataset, out=tmp_path / "plain", steps=10, batch=4, set=SETTINGS)
     assert "left out" not in capsys.readouterr().err
-    monkeypatch.setattr(trainer, "build_trackers", lambda *_: [Broken()])
+    monkeypatch.setattr(run_training, "build_trackers", lambda *_: [Broken()])
     train.segment(dataset, out=tmp_path / "tracked", steps=10, batch=4, set=SETTINGS)
     assert capsys.readouterr().err.count("broken failed and is left out: no route to host. Training goes on") == 1
     ours, theirs = newest(tmp_path / "tracked" / "checkpoints"), newest(tmp_path / "plain" / "checkpoints")
@@ -67,17 +67,17 @@ def test_a_tracker_that_fails_changes_no_bit(
 
 def test_a_stopped_run_is_told_of_once(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun without a tracker, stopped, resumed with one, stopped again, resumed: every step once."""
-    from sfumato.experiment.session import Session
+    from sfumato.experiment.trainer import Trainer
 
-    real, stops = Session._steps, [5, 12]
+    real, stops = Trainer._steps, [5, 12]
 
-    def steps(self: Session, *arguments: Any) -> Any:
+    def steps(self: Trainer, *arguments: Any) -> Any:
         for progress in real(self, *arguments):
             if progress.step in stops:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield progress
 
-    monkeypatch.setattr(Session, "_steps", steps)
+    monkeypatch.setattr(Trainer, "_steps", steps)
     words: dict[str, Any] = {"out": tmp_path / "run", "steps": 16, "batch": 4}
     with pytest.raises(Stopped):
         train.segment(dataset, **words, set=SETTINGS)

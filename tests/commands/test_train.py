@@ -14,10 +14,10 @@ from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import prepare as preparing
 from sfumato.commands import train, tune
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import Run, load_model
-from sfumato.experiment.trainer import training
+from sfumato.experiment.run_training import training
 from sfumato.recipe import load_recipe
 from sfumato.training.checkpoint import newest
 
@@ -93,7 +93,7 @@ def test_resume_extends_a_finished_run(uninterrupted: Path, dataset: Path, tmp_p
 
 def test_length_and_cadences_in_epochs(dataset: Path, tmp_path: Path) -> None:
     """What is counted in epochs is the same run as one that is counted in steps, also when it is extended."""
-    count = len(Pack.open(dataset).rows("train"))
+    count = len(Dataset.open(dataset).rows("train"))
     assert count == 17, "4 epochs are 68 images, of 4 in a step"
     settings = [TINY, "validate.cases=2", "sample.steps=1", "train.schedule=constant", "checkpoint.keep_every_steps=4"]
     settings += ["checkpoint.every_steps=4", "validate.every_steps=9"]

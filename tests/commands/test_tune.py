@@ -17,7 +17,7 @@ from tests.preloaded import Preloaded, Started
 from sfumato.commands import train, tune
 from sfumato.errors import DataError, Stopped, UsageError
 from sfumato.experiment.run import Run, load_model
-from sfumato.experiment.session import Validation
+from sfumato.experiment.trainer import Validation
 from sfumato.progress import say
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.training.loop import Diverged

@@ -9,7 +9,7 @@ import pytest
 from sfumato.commands import bench, evaluate_images, info, prepare, prove, train
 from sfumato.commands import generate as generating
 from sfumato.commands.flags.sampling import SamplingFlags
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import load_model
 from sfumato.recipe import load_recipe
@@ -23,7 +23,7 @@ SETTINGS = [*TINY, "sample.steps=2", "validate.every_steps=100", "validate.image
 
 @pytest.fixture(scope="module")
 def run(dataset: Path) -> Path:
-    assert Pack.open(dataset).spec.classes
+    assert Dataset.open(dataset).spec.classes
     folder = dataset.parent / "unconditional"
     train.generate(dataset, out=folder, cond="none", steps=4, batch=4, set=SETTINGS)
     return folder
@@ -84,7 +84,7 @@ def test_its_images_are_compared_and_are_a_dataset_without_classes(
     told = evaluate_images.images(samples, dataset, out=tmp_path / "scores", features="pixels", copies=False)
     assert told["generated"] == 12
     prepare.prepare(samples, out=tmp_path / "prepared", size="16")
-    assert Pack.open(tmp_path / "prepared").spec.classes == ()
+    assert Dataset.open(tmp_path / "prepared").spec.classes == ()
     with pytest.raises(DataError, match="no class") as error:
         prove.prove(dataset, samples, out=tmp_path / "proof", task="classify")
     assert error.value.code == "SCORE-021"

@@ -18,9 +18,9 @@ from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
 from sfumato.data.units import MaskFormat, units
@@ -54,10 +54,10 @@ def predictions(run: Path, scans: Path) -> Path:
 
 
 def test_the_planes_of_a_volume_stay_in_one_split(run: Path) -> None:
-    pack = Pack.open(run / "dataset")
-    assert {case.volume for case in pack.cases} == {f"scan_{number:03}" for number in range(5)}
-    for volume in {case.volume for case in pack.cases}:
-        assert len({case.split for case in pack.cases if case.volume == volume}) == 1
+    dataset = Dataset.open(run / "dataset")
+    assert {case.volume for case in dataset.cases} == {f"scan_{number:03}" for number in range(5)}
+    for volume in {case.volume for case in dataset.cases}:
+        assert len({case.split for case in dataset.cases if case.volume == volume}) == 1
 
 
 def test_every_output_has_the_geometry_of_its_input(predictions: Path, scans: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.commands.conftest import TINY
 
 from sfumato.commands import train
-from sfumato.experiment.session import Session
+from sfumato.experiment.trainer import Trainer
 from sfumato.reporting.content import Note
 from sfumato.reporting.sections.runs import run_section
 from sfumato.tasks.synthesise import Synthesise
@@ -18,7 +18,7 @@ def test_a_gap_is_warned_of_once(
 ) -> None:
     scores = {"score": -0.4, "loss_held_out": 0.4, "loss_train": 0.2, "gap": 0.2, "gap_error": 0.01}
     monkeypatch.setattr(Synthesise, "validate", lambda *_: scores)
-    monkeypatch.setattr(Session, "_picture", lambda *_: None)
+    monkeypatch.setattr(Trainer, "_picture", lambda *_: None)
     run, settings = tmp_path / "run", [*TINY, "validate.every_steps=1"]
     train.generate(dataset, out=run, steps=3, batch=4, set=settings)
     train.resume(run, until_steps=4)

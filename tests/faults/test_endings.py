@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 
 from .sound import SOUND, Sound
 
@@ -31,7 +31,7 @@ def _upper(ending: re.Match[str]) -> str:
     return ending[0].upper()
 
 
-def found(sound: Sound, root: Path, *, upper: bool) -> Found:
+def found(sound: Sound, root: Path, *, upper: bool) -> DiscoveredDataset:
     for name, content in sound.files.items():
         path = root / (loud(name) if upper else name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.manifest import Case
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError, UsageError
 
 from .bad import OBJECT, PIXELS, png, tiff
@@ -215,10 +215,10 @@ def test_a_single_idx_file_is_a_source(tmp_path: Path) -> None:
 def test_a_column_that_no_table_has_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     with pytest.raises(UsageError, match="'x' \\(label\\)") as caught:
-        find_cases(tmp_path, hints=Hints(columns={"label": "x"}))
+        find_cases(tmp_path, hints=ReadOptions(columns={"label": "x"}))
     assert "folders" in str(caught.value) and "--labels" in str(caught.value)
     (tmp_path / "t.csv").write_text("image,x\na.png,yes\n")
-    assert find_cases(tmp_path, hints=Hints(columns={"label": "x"})).classes == ("yes",)
+    assert find_cases(tmp_path, hints=ReadOptions(columns={"label": "x"})).classes == ("yes",)
 
 
 def test_a_damaged_volume_is_told_once(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
 from sfumato.data.placement import Canvas
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.data.spec import Spec
 from sfumato.data.units import units
 from sfumato.errors import DataError
-from sfumato.experiment.inference import Ensemble, Wanted
+from sfumato.experiment.inference import Ensemble, SampleRequest
 from sfumato.outputs.predictions import Writer, Writing
 from sfumato.outputs.samples import _safe_names
 
@@ -85,7 +85,7 @@ def test_classes_and_folders_whose_names_are_no_utf_8_are_refused(tmp_path: Path
         (folder / "a.png").write_bytes(png())
     for source in (tmp_path / "src", folder):
         with pytest.raises(DataError, match=r"not UTF-8:\n    .*caf\\udce9") as caught:
-            find_cases(source, hints=Hints(class_level=1 if source == tmp_path / "src" else 0))
+            find_cases(source, hints=ReadOptions(class_level=1 if source == tmp_path / "src" else 0))
         assert caught.value.code == "DATA-016"
 
 
@@ -111,5 +111,5 @@ def test_names_of_classes_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
 def test_names_of_files_are_short_and_safe() -> None:
     names = ["../../evil", "/evil", "é" * 300, "é" * 299, "..", ""]
     assert all(is_safe_id(name) for name in file_names(names)) and len(set(file_names(names))) == len(names)
-    made = _safe_names([Wanted(0, "../../evil", 0), Wanted(1, None, 1)])
+    made = _safe_names([SampleRequest(0, "../../evil", 0), SampleRequest(1, None, 1)])
     assert made == {"../../evil": "_.._evil", "unconditional": "unconditional"}

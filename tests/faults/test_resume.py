@@ -13,15 +13,15 @@ from torch import nn
 from sfumato import cli
 from sfumato.commands import prepare, toy
 from sfumato.training import checkpoint
+from sfumato.training.data_order import DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
-from sfumato.training.stream import Stream
 
 STEPS, NEWEST = 9, 6
 IMAGES = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-STREAM, SETTINGS = Stream(tuple(range(20)), batch=4, seed=2), TrainingSettings(learning_rate=0.01, warmup_steps=2)
+STREAM, SETTINGS = DataOrder(tuple(range(20)), batch=4, seed=2), TrainingSettings(learning_rate=0.01, warmup_steps=2)
 
 
 def make() -> TrainingState:
@@ -41,7 +41,7 @@ def save(folder: Path, parts: TrainingState) -> None:
 
 def trained(folder: Path, parts: TrainingState, steps: int) -> None:
     """To a step, with a checkpoint at every third."""
-    left = training_loop(parts, loss, STREAM, until=Until(steps=STEPS), settings=SETTINGS)
+    left = training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=STEPS), settings=SETTINGS)
     for progress in islice(left, steps - parts.step):
         if progress.step % 3 == 0:
             save(folder, parts)

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from sfumato.errors import Stopped
 from sfumato.lock import FolderLock
 from sfumato.randomness import Noise, derive_seed
-from sfumato.training import checkpoint, watch
+from sfumato.training import checkpoint, watchdog
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log
-from sfumato.training.loop import Progress, TrainingSettings, Until, training_loop
+from sfumato.training.loop import Progress, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.processes import process_group, rank, wait_for_all
 from sfumato.training.signals import signals_to_stop
-from sfumato.training.stream import Batch, Stream
 
 STEPS, SAVE_EVERY = 120, 2
 GRACE = 15.0
@@ -61,10 +61,13 @@ def live(run: Path, dropout: float) -> None:
         if found:
             parts.restore(found)
         wait_for_all()
-        stream, settings = Stream(tuple(range(50)), batch=8, seed=2), TrainingSettings(learning_rate=0.01, accumulate=2)
+        stream, settings = (
+            DataOrder(tuple(range(50)), batch=8, seed=2),
+            TrainingSettings(learning_rate=0.01, accumulate=2),
+        )
         log = Log(run / "log.jsonl", step=parts.step) if rank() == 0 else None
         for progress in training_loop(
-            parts, loss, stream, until=Until(steps=STEPS), settings=settings, stopping=stopped
+            parts, loss, stream, until=StoppingCriterion(steps=STEPS), settings=settings, stopping=stopped
         ):
             time.sleep(0.005)
             if log is not None:
@@ -88,7 +91,7 @@ def born(number: int, world: int, port: int, run: Path, dropout: float) -> int:
         return child
     os.environ |= {"RANK": str(number), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    watch.BEAT = 0.1
+    watchdog.BEAT = 0.1
     code = 0
     try:
         live(run, dropout)

@@ -120,7 +120,7 @@ class Trace(NamedTuple):
         return self.states[-1]
 
 
-def walk(
+def sampling_loop(
     sampler: Callable[..., Iterator[Step]],
     process: Gaussian,
     times: Sequence[float],

@@ -16,7 +16,7 @@ from sfumato.diffusion.level.schedule import EDM, VP, cosine, karras_grid, log_s
 from sfumato.diffusion.sampler.ablation import euler, heun, iddpm_ratios, vp_ratios
 from sfumato.diffusion.sampler.singlestep import CALM, Churn
 
-from .gmm import arrays, close, walk
+from .gmm import arrays, close, sampling_loop
 
 PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
 ENDS = {
@@ -59,7 +59,7 @@ def test_every_run(run: str, steps: int):
     times = grid(discretisation, steps)
     ratios = [PROCESS.coefficients(t)[1] for t in times[:-1]]
     drawn = [problem["noise"][i] for i, ratio in enumerate(ratios) if special == "churn" and 0.05 <= ratio <= 50]
-    trace = walk(sampler, PROCESS, times, start=problem["latents"] * ratios[0], noise=drawn)
+    trace = sampling_loop(sampler, PROCESS, times, start=problem["latents"] * ratios[0], noise=drawn)
     tolerance = 1e-10 if steps in (5, 18) and schedule != "vp" else 1e-6
     close(trace.final, golden[f"{run}/steps{steps}/x"], tolerance=tolerance)
     if (stored := golden.get(f"{run}/steps{steps}/x_step")) is not None:
@@ -84,5 +84,5 @@ def test_the_process_plays_no_part(name: str):
         euler if solver == "euler" else heun, schedule=schedule, scaling=scaling, ends=ENDS[discretisation]
     )
     start = problem["latents"] * process.coefficients(times[0])[1]
-    trace = walk(sampler, process, times, start=start)
+    trace = sampling_loop(sampler, process, times, start=start)
     close(trace.final, golden[f"{name}/steps5/x"], tolerance=1e-6)

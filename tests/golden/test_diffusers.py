@@ -21,7 +21,7 @@ from sfumato.diffusion.sampler.ablation import euler, heun
 from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 from sfumato.diffusion.sampler.multistep import deis, dpm_multistep, dpmpp_2m, dpmpp_3m, lms, unipc
 
-from .gmm import Recorded, Trace, Watched, arrays, close, exact_network, walk
+from .gmm import Recorded, Trace, Watched, arrays, close, exact_network, sampling_loop
 
 TABLES = {"linear": linear(1000), "squaredcos_cap_v2": cosine(1000)}
 PREDICTIONS: dict[str, PredictionType] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -96,7 +96,7 @@ def test_ddpm(run: str):
     process = discrete(table, prediction, *variance)
     times = [*((stored(run, "timesteps") + 1) / 1000).tolist(), 0.0]
     denoise = Denoiser(process, exact_network(process), 1.0 if name == "ddpm_clip" else None)
-    trace = walk(ancestral, process, times, start=latents(), noise=recorded(), denoise=denoise)
+    trace = sampling_loop(ancestral, process, times, start=latents(), noise=recorded(), denoise=denoise)
     compare(run, trace, states=scaled(process, trace))
 
 
@@ -146,7 +146,7 @@ def walk_ratios(run: str, sampler: Callable[..., Iterator[Step]]) -> None:
     the stored ones lies 7e-6 above the end of our cosine table.
     """
     process = Gaussian(schedule=VP(), prediction="eps")
-    trace = walk(sampler, process, grid(process, run), start=latents(), noise=recorded())
+    trace = sampling_loop(sampler, process, grid(process, run), start=latents(), noise=recorded())
     compare(run, trace, states=scaled(process, trace))
 
 
@@ -181,7 +181,7 @@ def test_samplers_of_the_unscaled_state(run: str):
     times = ratio_grid(process.schedule, ratios)
     alpha, _ = process.coefficients(times[0])
     start = latents() * (ratios[0] ** 2 + (spacing == "leading")).sqrt() * alpha
-    trace = walk(UNSCALED[name], process, times, start=start, noise=recorded())
+    trace = sampling_loop(UNSCALED[name], process, times, start=start, noise=recorded())
     compare(run, trace, states=trace.asked)
 
 
@@ -193,7 +193,7 @@ def test_edm_schedulers(run: str):
     if name == "edm_dpmsolver":
         sampler = solver(solved[0], int(solved[1].removeprefix("order")), steps(run))
     start = latents() * (80**2 + 1) ** 0.5
-    trace = walk(sampler, process, grid(process, run), start=start, noise=recorded())
+    trace = sampling_loop(sampler, process, grid(process, run), start=start, noise=recorded())
     compare(run, trace, states=trace.asked)
 
 

@@ -16,7 +16,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import heun
 from sfumato.diffusion.sampler.singlestep import CALM, Churn
 
-from .gmm import arrays, close, walk
+from .gmm import arrays, close, sampling_loop
 
 PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
 RUNS = {
@@ -38,7 +38,7 @@ def test_every_step(run: str, steps: int):
     ratios = [PROCESS.coefficients(t)[1] for t in times[:-1]]
     # The reference asks for one slice of noise in every step, churned or not.
     drawn = [problem["noise"][i] for i, ratio in enumerate(ratios) if churn.low <= ratio <= churn.high]
-    trace = walk(
+    trace = sampling_loop(
         partial(heun, churn=churn),
         PROCESS,
         times,

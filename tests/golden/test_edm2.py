@@ -11,7 +11,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import heun
 from sfumato.diffusion.sampler.singlestep import CALM, Churn
 
-from .gmm import arrays, close, mixture, walk
+from .gmm import arrays, close, mixture, sampling_loop
 
 PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
 CHURN = Churn(amount=40.0, low=0.05, high=50.0, scale=1.003)
@@ -23,7 +23,7 @@ def test_final_state(run: str, steps: int):
     problem, golden = arrays("gmm"), arrays("edm2")
     sampler = partial(heun, churn=CHURN if run == "churn40" else CALM)
     start = problem["latents"] * 80
-    trace = walk(sampler, PROCESS, karras_grid(EDM(), steps), start=start, noise=problem["noise"])
+    trace = sampling_loop(sampler, PROCESS, karras_grid(EDM(), steps), start=start, noise=problem["noise"])
     close(trace.final, golden[f"{run}/steps{steps}/x"], tolerance=1e-10)
 
 
@@ -36,5 +36,5 @@ def test_single_precision(steps: int):
         return exact(x_t.double(), t, condition).float()
 
     start = arrays("gmm")["latents"].float() * 80
-    trace = walk(heun, PROCESS, karras_grid(EDM(), steps), start=start, denoise=denoise)
+    trace = sampling_loop(heun, PROCESS, karras_grid(EDM(), steps), start=start, denoise=denoise)
     close(trace.final.double(), arrays("edm2")[f"det_fp32/steps{steps}/x"], tolerance=1e-5)

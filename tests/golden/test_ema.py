@@ -57,7 +57,7 @@ def test_shares(column: int):
     assert found.shares == pytest.approx(GOLDEN["phema/coefs"][:, column], abs=1e-14)
 
 
-class Walk(nn.Module):
+class SamplingLoop(nn.Module):
     """A network of one weight."""
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class Walk(nn.Module):
 
 def walked(width: float) -> list[float]:
     """The average of the golden random walk after each of its steps."""
-    walk, places = Walk(), []
-    average = EMA(walk, width=width)
+    sampling_loop, places = SamplingLoop(), []
+    average = EMA(sampling_loop, width=width)
     for step, place in enumerate(GOLDEN["phema/walk_theta"]):
-        walk.place.data.fill_(place)
-        average.update(walk, images=step, batch=1)
+        sampling_loop.place.data.fill_(place)
+        average.update(sampling_loop, images=step, batch=1)
         places.append(average.network.place.item())
     return places
 

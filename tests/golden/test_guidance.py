@@ -15,7 +15,7 @@ from sfumato.diffusion.level.schedule import EDM, karras_grid
 from sfumato.diffusion.process import Condition, Denoise
 from sfumato.diffusion.sampler.ablation import heun
 
-from .gmm import Mixture, arrays, close, mixture, walk
+from .gmm import Mixture, arrays, close, mixture, sampling_loop
 
 STEPS = [5, 10, 18, 25, 50]
 PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
@@ -28,7 +28,7 @@ def bad() -> Mixture:
 
 def check(name: str, steps: int, denoise: Denoise) -> None:
     problem = arrays("gmm")
-    trace = walk(
+    trace = sampling_loop(
         heun,
         PROCESS,
         karras_grid(PROCESS.schedule, steps),

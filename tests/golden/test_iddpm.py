@@ -19,7 +19,7 @@ from sfumato.diffusion.level.spacing import kept, respaced_grid
 from sfumato.diffusion.process import Condition, Network
 from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 
-from .gmm import Recorded, arrays, close, exact_network, exact_output, mixture, walk
+from .gmm import Recorded, arrays, close, exact_network, exact_output, mixture, sampling_loop
 
 SCHEDULES = {"linear": linear, "cosine": cosine}
 SPECS = ["5", "10", "18", "25", "50", "ddim5", "ddim10", "ddim25", "ddim50"]
@@ -81,7 +81,7 @@ def test_walks(name: str, spec: str, sampler: str, clip: float | None):
     is_ddpm = sampler.startswith("FIXED")
     run = f"ddpm/{name}/{spec}/{sampler}" if is_ddpm else f"ddim_{sampler}/{name}/{spec}"
     golden = stored[f"{run}/clip{0 if clip is None else 1}"]
-    trace = walk(
+    trace = sampling_loop(
         ancestral if is_ddpm else partial(ddim, eta=float(sampler.removeprefix("eta"))),
         process,
         respaced_grid(process.schedule, spec),

@@ -25,7 +25,7 @@ from sfumato.diffusion.sampler.ancestral import ddim
 from sfumato.diffusion.sampler.dpm_solver import dpm_adaptive, dpm_fast
 from sfumato.diffusion.sampler.singlestep import Churn, dpm_2, dpm_2_ancestral, dpmpp_2s_ancestral, dpmpp_sde
 
-from .gmm import arrays, close, walk
+from .gmm import arrays, close, sampling_loop
 
 STEPS = [5, 10, 18, 25, 50]
 CHURN = Churn(amount=40.0, low=0.05, high=50.0, scale=1.003)
@@ -67,7 +67,9 @@ def test_final_state(name: str, grid: str, steps: int):
     problem, stored = arrays("gmm"), arrays("kdiffusion")
     ratios = stored[f"sigmas/{grid}/steps{steps}"][:-1]
     times = ratio_grid(PROCESS.schedule, ratios)
-    trace = walk(SAMPLERS[name], PROCESS, times, start=problem["latents"] * ratios[0], noise=noise(name, ratios))
+    trace = sampling_loop(
+        SAMPLERS[name], PROCESS, times, start=problem["latents"] * ratios[0], noise=noise(name, ratios)
+    )
     close(trace.final, stored[f"{name}/{grid}/steps{steps}/x"], tolerance=1e-10)
     two_calls = name.startswith(("heun", "dpm"))
     assert len(trace.ratios) == (2 * steps - 1 if two_calls else steps)
@@ -82,7 +84,7 @@ def test_scaling_changes_nothing(name: str, schedule: VP):
     ratios = stored["sigmas/karras/steps10"][:-1]
     times = ratio_grid(schedule, ratios)
     start = problem["latents"] * process.coefficients(times[0])[1]
-    trace = walk(SAMPLERS[name], process, times, start=start, noise=noise(name, ratios))
+    trace = sampling_loop(SAMPLERS[name], process, times, start=start, noise=noise(name, ratios))
     close(trace.final, stored[f"{name}/karras/steps10/x"], tolerance=1e-10)
 
 
@@ -95,7 +97,7 @@ def noise(name: str, ratios: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("calls", [6, 12, 20, 30, 60])
 def test_fast(calls: int):
     start = arrays("gmm")["latents"] * 80
-    trace = walk(dpm_fast, PROCESS, log_snr_grid(EDM(), calls + 1), start=start)
+    trace = sampling_loop(dpm_fast, PROCESS, log_snr_grid(EDM(), calls + 1), start=start)
     assert len(trace.ratios) == calls + 1
     close(trace.states[-2], arrays("kdiffusion")[f"dpm_fast/nfe{calls}/x"], tolerance=1e-10)
 
@@ -111,7 +113,7 @@ def test_adaptive(tolerance: str, rejected: int):
     relative = float(tolerance.partition("rtol")[2])
     order = int(tolerance[5])
     sampler = partial(dpm_adaptive, order=order, relative=relative, absolute=0.156 * relative)
-    trace = walk(sampler, PROCESS, log_snr_grid(EDM(), 2), start=arrays("gmm")["latents"] * 80)
+    trace = sampling_loop(sampler, PROCESS, log_snr_grid(EDM(), 2), start=arrays("gmm")["latents"] * 80)
     stored = arrays("kdiffusion")
     close(trace.states[-2], stored[f"dpm_adaptive/{tolerance}/x"], tolerance=1e-10)
     calls = int(stored[f"dpm_adaptive/{tolerance}/nfe"]) - rejected

@@ -8,7 +8,7 @@ from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, VP, ratio_grid
 from sfumato.diffusion.sampler.multistep import dpmpp_2m, dpmpp_3m, lms
 
-from .gmm import arrays, close, walk
+from .gmm import arrays, close, sampling_loop
 
 SAMPLERS = {
     "lms4": lms,
@@ -35,5 +35,5 @@ def test_final_state(name: str, process: str, grid: str, steps: int):
     problem, stored, gaussian = arrays("gmm"), arrays("kdiffusion_multistep"), PROCESSES[process]
     times = ratio_grid(gaussian.schedule, stored[f"sigmas/{grid}/steps{steps}"][:-1])
     start = problem["latents"] * gaussian.coefficients(times[0])[1]
-    trace = walk(SAMPLERS[name], gaussian, times, start=start, noise=problem["noise"])
+    trace = sampling_loop(SAMPLERS[name], gaussian, times, start=start, noise=problem["noise"])
     close(trace.final, stored[f"{name}/{grid}/steps{steps}/x"], tolerance=1e-10)

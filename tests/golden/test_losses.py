@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.level.law import LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import EDM, VE, VP
+from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, Uniform
 from sfumato.networks.uncertainty import weighted_loss
 
 from .gmm import Recorded, arrays, exact_output, mixture

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from sfumato.diffusion.family.beta_schedule import BetaSchedule, geometric_grid
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.family.divergence import smoothing_factor
-from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.family.moments import dirichlet_moments
 from sfumato.randomness import Noise
 
@@ -45,12 +45,12 @@ class Replayed(Noise):
         return torch.stack([drawn[0], drawn[1]], 2)
 
 
-def fading(stored: dict[str, Tensor], tag: str = "") -> Fading:
+def fading(stored: dict[str, Tensor], tag: str = "") -> BetaSchedule:
     eta, shift, scale, start, end, power = (
         float(stored[f"{tag}p_{name}"])
         for name in ("eta", "Shift", "Scale", "sigmoid_start", "sigmoid_end", "sigmoid_power")
     )
-    return Fading(eta=eta, shift=shift, scale=scale, start=start, end=end, power=power)
+    return BetaSchedule(eta=eta, shift=shift, scale=scale, start=start, end=end, power=power)
 
 
 def reference(stored: dict[str, Tensor], tag: str = "") -> Dirichlet:
@@ -69,7 +69,7 @@ class Rounding(NamedTuple):
     std: Tensor
 
 
-def rounding(log_alpha: Tensor, std: Tensor, schedule: Fading, *, precision: torch.dtype) -> Rounding:
+def rounding(log_alpha: Tensor, std: Tensor, schedule: BetaSchedule, *, precision: torch.dtype) -> Rounding:
     """Of mean and spread: of each term, of its argument, and of squares whose difference is a variance."""
     a = schedule.eta * log_alpha.double().exp()
     front = [a * x for x in (schedule.shift, schedule.shift + schedule.scale)]

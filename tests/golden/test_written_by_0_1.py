@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sfumato import Length, Sampling, check, evaluate_masks, generate, load_model, report, resume, segment
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.data.source import find_cases
 
 LAST_PLACE = 2
@@ -34,9 +34,9 @@ def pixels(file: Path) -> np.ndarray:
 
 
 def test_its_dataset_opens_and_is_checked(old: Path) -> None:
-    pack = Pack.open(old / "dataset")
-    assert len(pack) == 8 and pack.spec.size == (8, 8) and pack.spec.readers == 4
-    assert {case.split for case in pack.cases} == {"train", "validation", "test"}
+    dataset = Dataset.open(old / "dataset")
+    assert len(dataset) == 8 and dataset.spec.size == (8, 8) and dataset.spec.readers == 4
+    assert {case.split for case in dataset.cases} == {"train", "validation", "test"}
     assert not check(old / "scans").errors and len(find_cases(old / "samples").cases) == 3
 
 

@@ -78,8 +78,8 @@ ORDERS: dict[str, int] = {
 """Samplers of the probability-flow ODE -> order."""
 
 SAMPLERS: dict[str, Sampler] = {
-    **{name: entry.walk for name, entry in SUITABLE.items()},
-    **{name: partial(CATALOGUE[base].walk, **options) for name, (base, options, _) in VARIANTS.items()},
+    **{name: entry.sampling_loop for name, entry in SUITABLE.items()},
+    **{name: partial(CATALOGUE[base].sampling_loop, **options) for name, (base, options, _) in VARIANTS.items()},
 }
 
 PAIRS: list[tuple[str, str]] = [
@@ -93,7 +93,7 @@ PAIRS: list[tuple[str, str]] = [
 
 def walked(name: str, sampler: str) -> Process:
     """The process of a pair as the sampler needs it."""
-    return CATALOGUE[sampler].walked(LEVELLED[name]) if sampler in CATALOGUE else LEVELLED[name]
+    return CATALOGUE[sampler].sampled_process(LEVELLED[name]) if sampler in CATALOGUE else LEVELLED[name]
 
 
 def ideal(process: Process, images: Tensor, shares: Tensor) -> Denoise:

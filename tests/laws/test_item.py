@@ -41,7 +41,7 @@ def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
     pictures = torch.linspace(-1, 1, 80, dtype=torch.float64).view(5, 1, 4, 4)
     labels = torch.tensor([0, 1, 2, 1, 3])
 
-    def walk(items: slice) -> Tensor:
+    def sampling_loop(items: slice) -> Tensor:
         return sample(
             SAMPLERS[sampler],
             process,
@@ -52,11 +52,11 @@ def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
             condition=Condition(image=pictures[items], label=labels[items]),
         )
 
-    together = walk(slice(None))
+    together = sampling_loop(slice(None))
     assert torch.isfinite(together).all()
     assert len(together.flatten(1).unique(dim=0)) == len(SEEDS)
     for i in range(len(SEEDS)):
-        torch.testing.assert_close(walk(slice(i, i + 1)), together[i : i + 1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(sampling_loop(slice(i, i + 1)), together[i : i + 1], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -39,8 +39,8 @@ def error(sampler: str, process: Gaussian, steps: int) -> float:
     x = process.prior(like, Noise([0]), t=times[0])
     start = x / process.coefficients(times[0])[0]
     exact = MEAN + (start - MEAN) * math.sqrt((VARIANCE + LOW**2) / (VARIANCE + HIGH**2))
-    walk = SAMPLERS[sampler](process, denoise, x, Condition(), Noise([0]), times=times)
-    end = list(walk)[-2]
+    sampling_loop = SAMPLERS[sampler](process, denoise, x, Condition(), Noise([0]), times=times)
+    end = list(sampling_loop)[-2]
     assert end.t == times[-2]
     return float((end.x / process.coefficients(end.t)[0] - exact).abs().max())
 

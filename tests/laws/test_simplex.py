@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.family.beta_schedule import BetaSchedule, geometric_grid
 from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
-from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.level.schedule import critical_grid
 from sfumato.diffusion.process import Condition, Denoise
 from sfumato.diffusion.sampler.ancestral import ancestral
@@ -142,7 +142,7 @@ def test_lands_on_images_in_proportion():
 def test_start_of_the_reference_shows_the_data():
     """Grey at the start, no floor, eta 1000: the exact denoiser reads an area out of the start."""
     data = one_hot(shapes(rim=False), 2)[:, 1:]
-    schedule = Fading(eta=1000, shift=0.09, scale=0.9)
+    schedule = BetaSchedule(eta=1000, shift=0.09, scale=0.9)
     process = Dirichlet(kind="images", schedule=schedule, start="middle")
     samples = sample(
         ancestral,
@@ -180,7 +180,7 @@ def test_brightness_is_as_varied_as_in_the_data(side: int):
     truth = float(data.std())
     assert spread(for_images(tuple(levels.tolist()))) == pytest.approx(truth, rel=0.2)
     if side == 32:
-        grey = Dirichlet(kind="images", schedule=Fading(eta=1e4, shift=0.6, scale=0.39), start="middle")
+        grey = Dirichlet(kind="images", schedule=BetaSchedule(eta=1e4, shift=0.6, scale=0.39), start="middle")
         assert spread(grey) < 0.8 * truth
 
 
@@ -193,14 +193,14 @@ def test_alone_as_in_a_batch(name: str):
     def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
         return torch.tanh(x + level.view(-1, 1, 1, 1) + x.flatten(1).mean(1).view(-1, 1, 1, 1))
 
-    def walk(some: list[int]) -> Tensor:
+    def sampling_loop(some: list[int]) -> Tensor:
         like, times = torch.zeros(len(some), channels, 5, 7), geometric_grid(process.schedule, 8)
         return sample(ancestral, process, Denoiser(process, network), like=like, seeds=some, times=times)
 
     before = torch.get_rng_state()
-    together = walk(seeds)
+    together = sampling_loop(seeds)
     assert torch.equal(before, torch.get_rng_state())
     assert together.isfinite().all() and torch.equal(together[1], together[3])
     assert len(together.flatten(1).unique(dim=0)) == 4
     for i, seed in enumerate(seeds):
-        torch.testing.assert_close(walk([seed]), together[i : i + 1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(sampling_loop([seed]), together[i : i + 1], rtol=1e-12, atol=1e-12)

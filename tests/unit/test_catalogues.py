@@ -27,7 +27,7 @@ def sections(union: object) -> dict[str, type[BaseModel]]:
 
 def test_a_recipe_knows_the_samplers_of_the_catalogue() -> None:
     assert get_args(SamplerName) == tuple(SAMPLERS)
-    assert all(callable(entry.walk) and "times" not in entry.options for entry in SAMPLERS.values())
+    assert all(callable(entry.sampling_loop) and "times" not in entry.options for entry in SAMPLERS.values())
 
 
 def test_networks_of_the_recipe_are_under_the_laws() -> None:

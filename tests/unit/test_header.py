@@ -20,7 +20,7 @@ from sfumato.commands.info import info
 from sfumato.data.intensity import Intensity
 from sfumato.data.spec import Spec
 from sfumato.errors import AbsentError, ModelError, ResourceError, SfumatoError, UsageError
-from sfumato.experiment.inference import Wanted, make
+from sfumato.experiment.inference import SampleRequest, make
 from sfumato.experiment.run import keep_curve, load_model
 from sfumato.header import HEADER_KEY, header
 from sfumato.measured import keep_measured
@@ -336,7 +336,7 @@ def test_a_model_whose_numbers_overflow_draws_nothing_without_a_word(models: dic
     loud = {name: tensor * 1e30 if tensor.ndim > 1 else tensor for name, tensor in known.tensors.items()}
     model = load_model(known.rewritten(tensors=loud))
     with pytest.raises(ModelError, match="NaN or infinite"):
-        list(make(model, model.sampler(steps=2), [Wanted(0, None, 0)], batch=1))
+        list(make(model, model.sampler(steps=2), [SampleRequest(0, None, 0)], batch=1))
 
 
 def test_wishes_that_nothing_can_be_drawn_by_are_told(models: dict[str, Known]) -> None:

@@ -79,23 +79,23 @@ def living() -> int:
 
 def test_films_are_made_of_the_cases_asked_for(cases: list[Case]) -> None:
     made = model()
-    ensembles = list(predict(made, made.sampler(steps=3), cases, count=2, seed=0, batch=3, walked={"1", "4"}))
-    assert [each.film is not None for each in ensembles] == [False, True, False, False, True, False]
+    ensembles = list(predict(made, made.sampler(steps=3), cases, count=2, seed=0, batch=3, recorded={"1", "4"}))
+    assert [each.trajectory is not None for each in ensembles] == [False, True, False, False, True, False]
     for each in (ensembles[1], ensembles[4]):
-        assert each.film is not None and each.film.steps == [1, 2, 3]
-        end = each.film.estimates[-1]
+        assert each.trajectory is not None and each.trajectory.steps == [1, 2, 3]
+        end = each.trajectory.estimates[-1]
         assert np.allclose((end.numpy() + 1) / 2, each.members[0], atol=1e-6), "of the first member"
-        torch.testing.assert_close(each.film.noised[-1], end)
-        assert (each.film.noised[0] - end).abs().mean() > 0.3, "noise at the first level"
-        for picture in (*each.film.noised, *each.film.states, *each.film.estimates):
+        torch.testing.assert_close(each.trajectory.forward_noised[-1], end)
+        assert (each.trajectory.forward_noised[0] - end).abs().mean() > 0.3, "noise at the first level"
+        for picture in (*each.trajectory.forward_noised, *each.trajectory.states, *each.trajectory.estimates):
             assert picture.untyped_storage().nbytes() == picture.nbytes, "not the whole batch"
 
 
 def test_films_of_long_walks_are_short(cases: list[Case]) -> None:
     made = model()
-    (ensemble,) = predict(made, made.sampler(steps=30), cases[:1], count=1, seed=0, batch=1, walked={"0"})
-    assert ensemble.film is not None and len(ensemble.film.steps) == len(ensemble.film.states) == 9
-    assert ensemble.film.steps[0] == 1 and ensemble.film.steps[-1] == 30
+    (ensemble,) = predict(made, made.sampler(steps=30), cases[:1], count=1, seed=0, batch=1, recorded={"0"})
+    assert ensemble.trajectory is not None and len(ensemble.trajectory.steps) == len(ensemble.trajectory.states) == 9
+    assert ensemble.trajectory.steps[0] == 1 and ensemble.trajectory.steps[-1] == 30
 
 
 def test_views_are_turned_back_and_see_each_another_image(cases: list[Case]) -> None:

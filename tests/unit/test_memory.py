@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sfumato.errors import ResourceError
-from sfumato.memory import Portions, out_of_memory
+from sfumato.memory import AdaptiveBatchSize, out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def limited(most: int, seen: list[int]):
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 8])
 def test_portions_are_halved_once_for_all_and_nothing_is_lost(most):
     seen, told = list[int](), list[str]()
-    portions = Portions(8, tell=told.append)
+    portions = AdaptiveBatchSize(8, tell=told.append)
     for start in (0, 20):
         items = list(range(start, start + 20))
         assert [done for part in portions.each(items, limited(most, seen)) for done in part] == [10 * k for k in items]
@@ -58,7 +58,7 @@ def test_portions_are_halved_once_for_all_and_nothing_is_lost(most):
 
 def test_one_item_that_does_not_fit_is_an_error_with_a_remedy():
     with pytest.raises(ResourceError, match="one item at a time") as caught:
-        list(Portions(4, tell=print).each([1, 2], limited(0, [])))
+        list(AdaptiveBatchSize(4, tell=print).each([1, 2], limited(0, [])))
     assert caught.value.exit_code == 4
 
 
@@ -67,4 +67,4 @@ def test_another_error_goes_on():
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(Portions(4, tell=print).each([1], work))
+        list(AdaptiveBatchSize(4, tell=print).each([1], work))

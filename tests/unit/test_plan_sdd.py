@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
@@ -17,7 +17,7 @@ from sfumato.recipe import SDDProcess, TaskKind, load_recipe
 CASES, SIZE = 50, 8
 
 
-def pack() -> Pack:
+def dataset() -> Dataset:
     """Plain images from black to white, and masks of three classes with a border of 8 pixels."""
     spec = Spec(
         size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "8 bit"),
@@ -28,11 +28,11 @@ def pack() -> Pack:
     masks = np.zeros((CASES, 1, SIZE, SIZE), np.uint8)
     masks[:, :, :3] = 2
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
-    return Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks)
+    return Dataset(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks)
 
 
 def test_only_true_readings_say_how_far_readers_differ() -> None:
-    plain = pack()
+    plain = dataset()
     masks = np.full((CASES, 2, SIZE, SIZE), 255, np.uint8)
     masks[:, 0] = plain.masks(range(CASES)).numpy()
     masks[:, 1, :2], masks[:, 1, 2:] = 1, masks[:, 0, 2:]  # they differ on two rows, and the border is one
@@ -42,7 +42,9 @@ def test_only_true_readings_say_how_far_readers_differ() -> None:
             replace(case, masks=("a.png", "b.png") if row < several else ("a.png",))
             for row, case in enumerate(plain.cases)
         ]
-        both = Pack(replace(plain.spec, readers=2), cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, masks)
+        both = Dataset(
+            replace(plain.spec, readers=2), cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, masks
+        )
         recipe, _ = plan_training(load_recipe("segment", settings=["process.kind=sdd"]), both, device="cpu")
         assert isinstance(recipe.process, SDDProcess) and isinstance(recipe.process.critical_log_snr, float)
         return recipe.process.critical_log_snr
@@ -52,17 +54,21 @@ def test_only_true_readings_say_how_far_readers_differ() -> None:
 
 
 def test_what_the_size_costs_is_told_beside_it() -> None:
-    plain = pack()
+    plain = dataset()
     sharp = Sharpness((SIZE, SIZE), masks=9, dice=0.5, emptied=1, objects=20, lost=3)
-    costly = Pack(plain.spec, plain.cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, plain._masks, (), sharp)
-    for data, told in ((costly, [f"as prepared; {sharp.told}"]), (plain, [])):
+    costly = Dataset(
+        plain.spec, plain.cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, plain._masks, (), sharp
+    )
+    for data, told in ((costly, [f"as prepared; {sharp.sentence}"]), (plain, [])):
         _, choices = plan_training(load_recipe("segment"), data, device="cpu")
         assert [choice.reason for choice in choices if choice.choice == "data.size"] == told
 
 
 def planned(task: TaskKind, *settings: str) -> tuple[SDDProcess, set[str]]:
     """The process of the plan, and which choices were made."""
-    recipe, choices = plan_training(load_recipe(task, settings=["process.kind=sdd", *settings]), pack(), device="cpu")
+    recipe, choices = plan_training(
+        load_recipe(task, settings=["process.kind=sdd", *settings]), dataset(), device="cpu"
+    )
     assert isinstance(recipe.process, SDDProcess) and all(choice.reason for choice in choices)
     return recipe.process, {choice.choice for choice in choices if choice.choice.startswith("process.")}
 

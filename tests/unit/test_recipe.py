@@ -86,15 +86,15 @@ def test_recipes_are_immutable() -> None:
 def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     from sfumato.commands import prepare as preparing
     from sfumato.commands import toy as toys
-    from sfumato.data.pack import Pack
+    from sfumato.data.dataset import Dataset
     from sfumato.experiment.plan import plan_training
 
     toys.toy(tmp_path / "toy", cases=12, size=32, classes=2, readers=3)
     preparing.prepare(tmp_path / "toy", out=tmp_path / "dataset", size="24")
-    pack = Pack.open(tmp_path / "dataset")
-    rows = pack.rows("train")
-    recipe, choices = plan_training(load_recipe("segment"), pack, device="cpu")
-    masks = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(3)]
+    dataset = Dataset.open(tmp_path / "dataset")
+    rows = dataset.rows("train")
+    recipe, choices = plan_training(load_recipe("segment"), dataset, device="cpu")
+    masks = [dataset.masks(rows, [reader] * len(rows)).numpy() for reader in range(3)]
     differing = [(masks[i] != masks[j]).sum((1, 2)) for i in range(3) for j in range(i)]
     typical = np.median([d for d in np.concatenate(differing) if d > 0])
     assert isinstance(recipe.process, GaussianProcess)
@@ -119,15 +119,15 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     assert left == ["slice_axis", "precision", "compile"], (
         "there are no volumes, and precision and compile are chosen by the device of the day"
     )
-    images, _ = plan_training(load_recipe("generate"), pack, device="cpu")
-    assert images.process.sigma_data == pytest.approx(float(pack.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]
+    images, _ = plan_training(load_recipe("generate"), dataset, device="cpu")
+    assert images.process.sigma_data == pytest.approx(float(dataset.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]
     given = load_recipe("generate", settings=["process.sigma_data=0.7", "train.steps=3", "network.channels=12"])
-    kept, choices = plan_training(given, pack, device="cpu")
+    kept, choices = plan_training(given, dataset, device="cpu")
     assert kept.process.sigma_data == 0.7 and kept.network.channels == 12  # type: ignore[union-attr]
     assert not {"process.sigma_data", "train.minutes", "network.channels"} & {choice.choice for choice in choices}
     for setting in ("data.size=[16, 16]", "data.keep_aspect=true", "data.intensity=percentile", "data.modality=ct"):
         with pytest.raises(UsageError, match=rf"{setting.split('=')[0]}: .* in the data set"):
-            plan_training(load_recipe("segment", settings=[setting]), pack, device="cpu")
+            plan_training(load_recipe("segment", settings=[setting]), dataset, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ DEALT_WITH = {
     "data/preparation/chunk.py": "a chunk that cannot be read is made again",
     "evaluation/review_order.py": "what cannot be kept is measured again, and said",
     "training/loop.py": "smaller pieces are tried",
-    "training/watch.py": "the store of a group of processes",
+    "training/watchdog.py": "the store of a group of processes",
     "training/track.py": "trackers never end a run",
     "networks/factory.py": "code of the person",
     "training/log.py": "a log that cannot be written never ends a run",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
-from sfumato.data.source import Hints
+from sfumato.data.source import ReadOptions
 from sfumato.errors import UsageError
 from sfumato.recipe import (
     Augment,
@@ -16,10 +16,10 @@ from sfumato.recipe import (
 )
 
 
-def build_hints(data: DataSection) -> Hints:
+def build_hints(data: DataSection) -> ReadOptions:
     """What the recipe says about a source."""
     source = data.source
-    return Hints(
+    return ReadOptions(
         columns={role: name for role, name in source.columns.model_dump().items() if name is not None},
         table=None if source.table is None else Path(source.table),
         drop_unpaired=source.drop_unpaired,

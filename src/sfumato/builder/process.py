@@ -11,7 +11,6 @@ from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.divergence import Divergence
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
-from sfumato.diffusion.level.law import Centred, LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import (
     EDM,
     VE,
@@ -24,6 +23,7 @@ from sfumato.diffusion.level.schedule import (
     sigmoid,
     zero_terminal,
 )
+from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, ShiftedCosine, Uniform
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.recipe import DataSection, Recipe, ToldSteps
@@ -73,7 +73,7 @@ def build_process(recipe: Recipe) -> Process:
                 sigma_data=_number(p.sigma_data),
                 training=LogNormal(p.log_sigma_mean, p.log_sigma_std)
                 if centre is None
-                else Centred(_number(centre) - BELOW_CRITICAL),
+                else ShiftedCosine(_number(centre) - BELOW_CRITICAL),
             )
         case CategoricalProcess() as p:
             return _categorical(recipe, p)
@@ -116,7 +116,7 @@ def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
     centre = p.critical_log_snr
     return Categorical(
         schedule=linear(p.timesteps) if p.schedule == "linear" else cosine(p.timesteps),
-        training=Uniform(1 / p.timesteps) if centre is None else Centred(_number(centre) - BELOW_CRITICAL),
+        training=Uniform(1 / p.timesteps) if centre is None else ShiftedCosine(_number(centre) - BELOW_CRITICAL),
         objective=p.loss,
     )
 
@@ -130,7 +130,7 @@ def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", 
     process = Gaussian(
         schedule=_table(p, recipe.data),
         prediction=p.prediction,
-        training=law if p.critical_log_snr is None else Centred(_number(p.critical_log_snr) - BELOW_CRITICAL),
+        training=law if p.critical_log_snr is None else ShiftedCosine(_number(p.critical_log_snr) - BELOW_CRITICAL),
         label=label,
         variance="large" if p.variance == "large" else "small",
         min_snr=p.min_snr,

@@ -9,16 +9,15 @@ import torch
 from sfumato.builder.network import self_condition
 from sfumato.builder.process import critical_log_snr
 from sfumato.data.spec import Spec
+from sfumato.diffusion.family.beta_schedule import BetaSchedule, geometric_grid
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.dirichlet import Dirichlet
-from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.guidance import EVERYWHERE, Guidance, times_of
-from sfumato.diffusion.level.law import LogUniform
 from sfumato.diffusion.level.schedule import (
     Discrete,
-    Levels,
+    NoiseLevels,
     critical_grid,
     karras_grid,
     log_snr_grid,
@@ -26,6 +25,7 @@ from sfumato.diffusion.level.schedule import (
     uniform_grid,
 )
 from sfumato.diffusion.level.spacing import leading_grid, linspace_grid, trailing_grid
+from sfumato.diffusion.level.training_noise import LogUniform
 from sfumato.diffusion.process import Network, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.diffusion.sampler.singlestep import Churn
@@ -196,14 +196,14 @@ def _times(sample: Sample, process: Gaussian | Categorical | Dirichlet, critical
                 )
             return _critical_times(schedule, steps, centre=critical)
         case "geometric":
-            if not isinstance(schedule, Fading):
+            if not isinstance(schedule, BetaSchedule):
                 raise UsageError("the geometric grid is for process sdd", remedy="--set sample.grid=log_snr")
             return geometric_grid(schedule, steps)
         case _ as never:
             assert_never(never)
 
 
-def _warm_times(schedule: Levels, steps: int, critical: float | None) -> list[float]:
+def _warm_times(schedule: NoiseLevels, steps: int, critical: float | None) -> list[float]:
     """Steps equally spaced in log-SNR from the critical one upwards: above it the twin's mask would be read off."""
     if critical is None:
         raise UsageError(
@@ -213,7 +213,7 @@ def _warm_times(schedule: Levels, steps: int, critical: float | None) -> list[fl
     return _critical_times(schedule, steps, centre=critical + WARM_WIDTH / 2, width=WARM_WIDTH / 2)
 
 
-def _critical_times(schedule: Levels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
+def _critical_times(schedule: NoiseLevels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
     """The critical grid, or in words why there is none."""
     try:
         return critical_grid(schedule, steps, centre=centre, width=width)
@@ -231,13 +231,13 @@ def _range(process: Gaussian | Categorical | Dirichlet) -> tuple[float, float]:
     return LOWEST_RATIO, min(HIGHEST_RATIO, end)
 
 
-def _reach(levels: Levels) -> tuple[float, float]:
+def _reach(levels: NoiseLevels) -> tuple[float, float]:
     """The noise-to-signal ratios that a process reaches, a little inside."""
     low, high = levels.ratio(torch.tensor([1e-2, 1.0], dtype=torch.float64)).tolist()
     return low, high
 
 
-def _table_times(sample: Sample, schedule: Levels) -> list[float]:
+def _table_times(sample: Sample, schedule: NoiseLevels) -> list[float]:
     """A grid of the entries of a table of betas."""
     if not isinstance(schedule, Discrete):
         raise UsageError(

@@ -9,7 +9,7 @@ from sfumato.builder.objective import build_objective
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Process
@@ -19,7 +19,7 @@ from sfumato.recipe import (
     Pairs,
     Recipe,
 )
-from sfumato.tasks.judge import Judge
+from sfumato.tasks.image_distance import ImageDistance
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Task
@@ -28,29 +28,29 @@ JUDGED_AGAINST = 256
 """Held-out images at most that drawn ones are compared with while a model trains."""
 
 
-def build_pack(recipe: Recipe, pack: Pack) -> Pack:
+def build_pack(recipe: Recipe, dataset: Dataset) -> Dataset:
     """A data set as the recipe looks at it: without its classes, where an image is told none."""
-    return pack.without_classes() if recipe.data.labels == "none" else pack
+    return dataset.without_classes() if recipe.data.labels == "none" else dataset
 
 
 def build_task(
-    recipe: Recipe, pack: Pack, process: Process, *, device: str, discriminator: nn.Module | None = None
+    recipe: Recipe, dataset: Dataset, process: Process, *, device: str, discriminator: nn.Module | None = None
 ) -> Task:
     """The job on a prepared dataset; `discriminator` is what `build_adversary` made, where the recipe has one."""
     sample = recipe.sample.model_copy(update={"start": "noise"})  # the twin, if there will be one, is trained later
-    sampler = build_run_sampler(recipe, sample, pack.spec, process)
+    sampler = build_run_sampler(recipe, sample, dataset.spec, process)
     _check_own_estimates(recipe, process)
-    train = pack.rows("train")
-    held_out = evenly(pack.rows("validation") or train, recipe.validate_.cases)
+    train = dataset.rows("train")
+    held_out = evenly(dataset.rows("validation") or train, recipe.validate_.cases)
     augment = build_augment(recipe)
     if isinstance(augment, Pipe):
-        augment.check(channels=pack.spec.channels, size=pack.spec.size)
+        augment.check(channels=dataset.spec.channels, size=dataset.spec.size)
     metric = recipe.validate_.metric
     match recipe.task:
         case "segment":
             assert isinstance(augment, Ranges), "build_augment refuses pipes for masks"
             return Segment(
-                pack=pack,
+                dataset=dataset,
                 process=process,
                 sampler=sampler,
                 rows=held_out,
@@ -66,11 +66,11 @@ def build_task(
         case "generate":
             pairs = recipe.data.pairs
             guidance = build_guidance(
-                recipe.sample, process, classes=len(pack.spec.classes), from_mask=pairs == "image_from_mask"
+                recipe.sample, process, classes=len(dataset.spec.classes), from_mask=pairs == "image_from_mask"
             )
-            _check_masks(pairs, pack)
+            _check_masks(pairs, dataset)
             return Synthesise(
-                pack=pack,
+                dataset=dataset,
                 process=process,
                 sampler=sampler,
                 guidance=guidance,
@@ -82,7 +82,7 @@ def build_task(
                 seed=recipe.train.seed,
                 uncertainty=recipe.loss.uncertainty,
                 self_condition=recipe.train.self_condition,
-                judge=_judge(recipe, pack),
+                image_distance=_image_distance(recipe, dataset),
                 metric="kid" if metric == "kid" else "loss",
                 pairs=pairs,
                 device=device,
@@ -91,13 +91,13 @@ def build_task(
             assert_never(never)
 
 
-def _check_masks(pairs: Pairs, pack: Pack) -> None:
+def _check_masks(pairs: Pairs, dataset: Dataset) -> None:
     """Whether the masks are whole.
 
     Raises:
         UsageError: some of their pixels say nothing; a mask that is made has a class everywhere.
     """
-    if pairs != "none" and pack.spec.ignore:
+    if pairs != "none" and dataset.spec.ignore:
         raise UsageError(
             f"data.pairs={pairs}: some pixels of the masks say nothing about their class",
             expected="a class for every pixel",
@@ -105,7 +105,7 @@ def _check_masks(pairs: Pairs, pack: Pack) -> None:
         )
 
 
-def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
+def _image_distance(recipe: Recipe, dataset: Dataset) -> ImageDistance | None:
     """What drawn images are compared with while the model trains; a distance needs two on each side.
 
     Raises:
@@ -113,10 +113,10 @@ def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
     """
     if recipe.data.pairs == "mask":
         return None
-    train = pack.rows("train", at_most=JUDGED_AGAINST)
-    held_out = pack.rows("validation", at_most=JUDGED_AGAINST) or train
+    train = dataset.rows("train", at_most=JUDGED_AGAINST)
+    held_out = dataset.rows("validation", at_most=JUDGED_AGAINST) or train
     if min(len(train), len(held_out), recipe.validate_.images) >= 2:
-        return Judge(pack, held_out, train, recipe.validate_.images)
+        return ImageDistance(dataset, held_out, train, recipe.validate_.images)
     if recipe.validate_.metric == "kid":
         raise UsageError(
             f"validate.metric=kid with {len(train)} training and {len(held_out)} validation images",

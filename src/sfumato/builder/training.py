@@ -11,15 +11,15 @@ from sfumato.data.spec import Spec
 from sfumato.recipe import Recipe
 from sfumato.recipe.train import CheckpointInterval, Validate
 from sfumato.training.cadence import Every
+from sfumato.training.data_order import DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.hardware import resolve_compile
-from sfumato.training.loop import TrainingSettings, Until
+from sfumato.training.loop import StoppingCriterion, TrainingSettings
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.precision import resolve_precision
 from sfumato.training.processes import world
 from sfumato.training.shard import shard
-from sfumato.training.stream import Stream
 
 
 def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
@@ -51,9 +51,9 @@ def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
     )
 
 
-def build_stream(recipe: Recipe, rows: Sequence[int]) -> Stream:
+def build_data_order(recipe: Recipe, rows: Sequence[int]) -> DataOrder:
     """The endless walk through the rows of the training split."""
-    return Stream(rows=tuple(rows), batch=recipe.train.global_batch, seed=recipe.train.seed)
+    return DataOrder(rows=tuple(rows), batch=recipe.train.global_batch, seed=recipe.train.seed)
 
 
 def build_settings(recipe: Recipe, *, device: str) -> TrainingSettings:
@@ -73,10 +73,12 @@ def build_settings(recipe: Recipe, *, device: str) -> TrainingSettings:
     )
 
 
-def build_until(recipe: Recipe) -> Until:
+def build_until(recipe: Recipe) -> StoppingCriterion:
     """How long to train."""
     words = recipe.train
-    return Until(steps=words.steps, images=words.images, minutes=words.minutes, least_steps=words.least_steps)
+    return StoppingCriterion(
+        steps=words.steps, images=words.images, minutes=words.minutes, least_steps=words.least_steps
+    )
 
 
 def build_every(recipe: Recipe, part: Validate | CheckpointInterval, what: str = "every") -> Every | None:

@@ -10,9 +10,9 @@ from typing import Any
 from sfumato.builder.held import shapes_held
 from sfumato.builder.network import build_call
 from sfumato.commands.output.layout import show_facts
-from sfumato.data.formats.told import read_origin
+from sfumato.data.dataset import Dataset
+from sfumato.data.formats.provenance import read_origin
 from sfumato.data.manifest import SPLITS, is_prepared
-from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.experiment.run import ModelFile, Run, read_model
@@ -62,7 +62,7 @@ def info(path: Path, /) -> dict[str, Any]:
             the like, statistics (.npz); or an image (PNG, TIFF, NIfTI, DICOM).
     """
     if is_prepared(path):
-        return _show_dataset(Prepared(path, Pack.open(path)).summary)
+        return _show_dataset(Prepared(path, Dataset.open(path)).summary)
     if Run(path).exists():
         return _show_run(_about_run(path))
     if not path.exists():

@@ -177,7 +177,7 @@ def _told(planned: Planned) -> dict[str, Any]:
         say(f"note: {note}")
     say(f"would train {planned.task} on {planned.cases} cases into {planned.folder}")
     for choice in planned.choices:
-        say(choice.told())
+        say(choice.line())
     return {
         "run": str(planned.folder),
         "cases": planned.cases,

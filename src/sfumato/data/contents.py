@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Pack
 
 _FILES = ("dataset.json", "manifest.csv", "images.npy", "masks.npy")
 """What a prepared data set is made of."""
@@ -30,9 +30,12 @@ def stamps(folder: Path) -> dict[str, list[int]]:
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in known.items()}
 
 
-def dataset_contents(pack: Pack) -> dict[str, Any]:
+def dataset_contents(dataset: Dataset) -> dict[str, Any]:
     """The form of the images and what is known of every case, in their order, as plain JSON; reads all pixels."""
-    return {"spec": pack.spec.to_dict(), "cases": {case.id: _known(pack, row) for row, case in enumerate(pack.cases)}}
+    return {
+        "spec": dataset.spec.to_dict(),
+        "cases": {case.id: _known(dataset, row) for row, case in enumerate(dataset.cases)},
+    }
 
 
 def digest_of(described: Mapping[str, Any]) -> str:
@@ -45,9 +48,9 @@ def content_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list
     return [*_forms(then["spec"], now["spec"]), *_cases(then["cases"], now["cases"])]
 
 
-def _known(pack: Pack, row: int) -> list[str]:
-    case = pack.cases[row]
-    return [case.split or "", case.label or "", _hash(_person(case)), _hash(pack.stored(row))]
+def _known(dataset: Dataset, row: int) -> list[str]:
+    case = dataset.cases[row]
+    return [case.split or "", case.label or "", _hash(_person(case)), _hash(dataset.stored(row))]
 
 
 def _person(case: Case) -> list[bytes]:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from sfumato.data.channels import has_colour, read_case
+from sfumato.data.encoding import Storage, storage
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import Pixels, read_mask
 from sfumato.data.formats.joined import OUTSIDE
@@ -24,7 +25,6 @@ from sfumato.data.likeness import checksum, perceptual_hashes, pixel_digest, shr
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule, count_values, decide_mask_rule
 from sfumato.data.statistics import Stats, counts_of_bytes, statistics_of_counts, stats_of
-from sfumato.data.storage import Storage, storage
 from sfumato.errors import DataError
 
 _Raw = Shaped[np.ndarray, "_ _"]

@@ -17,7 +17,7 @@ from sfumato.errors import DataError
 MAX_CLASSES = 64
 """More values than this in one set of masks are taken for object numbers (instances), not classes."""
 
-FEW = 8
+MOST_SPARSE_VALUES = 8
 """Up to this many values that are not consecutive are classes; more are greys around 0 and 255."""
 
 IGNORED = 255
@@ -176,7 +176,7 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
             "above is the object"
         )
         return MaskRule((), 128, text)
-    if len(values) > MAX_CLASSES or (values[-1] - values[0] >= MAX_CLASSES and len(values) > FEW):
+    if len(values) > MAX_CLASSES or (values[-1] - values[0] >= MAX_CLASSES and len(values) > MOST_SPARSE_VALUES):
         raise DataError(
             f"the masks have {len(values)} values ({_shown(values)}): are they numbers of objects instead of classes?",
             expected=f"0/255, or at most {MAX_CLASSES} class indices",
@@ -211,7 +211,7 @@ def _binary(values: tuple[int, ...]) -> MaskRule:
 
 def is_soft(counts: Mapping[int, int]) -> bool:
     """Whether the values are 0 and 255 with greys between: many values, most of the bright ones near white."""
-    if len(counts) <= FEW or max(counts) > 255:
+    if len(counts) <= MOST_SPARSE_VALUES or max(counts) > 255:
         return False
     bright = sum(count for value, count in counts.items() if value > 15)
     white = sum(count for value, count in counts.items() if value >= 240)
@@ -219,7 +219,9 @@ def is_soft(counts: Mapping[int, int]) -> bool:
 
 
 def _shown(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values[:FEW])) + (f" ... {values[-1]}" if len(values) > FEW else "")
+    return ", ".join(map(str, values[:MOST_SPARSE_VALUES])) + (
+        f" ... {values[-1]}" if len(values) > MOST_SPARSE_VALUES else ""
+    )
 
 
 def count_values(raw: Integer[np.ndarray, "h w"]) -> dict[int, int]:

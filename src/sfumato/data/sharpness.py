@@ -59,7 +59,7 @@ class Sharpness(NamedTuple):
     lost: int
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """In a sentence."""
         height, width = self.size
         measured = counted(self.masks, "mask")

@@ -23,7 +23,7 @@ from sfumato.data.intensity import FULL, Intensity, case_stats, stored_dtype, st
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
 from sfumato.plain import shaped, shown
@@ -91,10 +91,10 @@ class Spec:
         """Whether the images have masks. What is done with the data is another matter: `Recipe.task`."""
         return self.readers > 0
 
-    def as_taught(self) -> Hints:
+    def as_taught(self) -> ReadOptions:
         """How a model is given new images: alone, cut and put together as those that it was trained on."""
         axis = self.slice_axis or "auto"
-        return Hints(
+        return ReadOptions(
             images_only=True, slice_axis=axis, component=self.component, pages=self.pages, channels=self.channel_files
         )
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sfumato.diffusion.level.schedule import Levels
+from sfumato.diffusion.level.schedule import NoiseLevels
 from sfumato.diffusion.process import Condition, Denoise, Network, Process
 from sfumato.typing import Data, Output
 
@@ -140,7 +140,7 @@ def times_of(process: Process, interval: _Interval) -> _Interval:
     if interval == EVERYWHERE:
         return interval
     schedule = getattr(process, "schedule", None)
-    if not isinstance(schedule, Levels):
+    if not isinstance(schedule, NoiseLevels):
         raise ValueError(f"{type(process).__name__} has no noise levels on which guidance could be limited")
     first, last = schedule.time(torch.tensor([low, min(high, _LARGEST)], dtype=torch.float64)).tolist()
     return first, last

@@ -14,7 +14,7 @@ BalanceTarget = Annotated[int, Ge(1)] | Literal["max"]
 """So many of each class, or as many as the largest class has."""
 
 
-class Need(NamedTuple):
+class ClassShortage(NamedTuple):
     """One class.
 
     Attributes:
@@ -28,7 +28,7 @@ class Need(NamedTuple):
     wanted: int
 
 
-def plan_balance(labels: Sequence[str | None], *, to: BalanceTarget = "max") -> tuple[Need, ...]:
+def plan_balance(labels: Sequence[str | None], *, to: BalanceTarget = "max") -> tuple[ClassShortage, ...]:
     """What each class needs, in the order of the names; a class that has enough keeps what it has.
 
     Args:
@@ -37,4 +37,4 @@ def plan_balance(labels: Sequence[str | None], *, to: BalanceTarget = "max") -> 
     """
     counts = Counter(label for label in labels if label is not None)
     level = max(counts.values(), default=0) if to == "max" else to
-    return tuple(Need(label, there, max(0, level - there)) for label, there in sorted(counts.items()))
+    return tuple(ClassShortage(label, there, max(0, level - there)) for label, there in sorted(counts.items()))

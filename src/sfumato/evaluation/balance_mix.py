@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, is_prepared
-from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
-from sfumato.evaluation.balance import BalanceTarget, Need, plan_balance
+from sfumato.evaluation.balance import BalanceTarget, ClassShortage, plan_balance
 from sfumato.evaluation.copies.rejection import check_form
 from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
@@ -32,21 +32,21 @@ TOGETHER = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mix:
+class BalancePlan:
     """A data set, and what its classes need.
 
     Attributes:
         folder: the prepared data set.
-        pack: the same, opened.
+        dataset: the same, opened.
         needs: of each class.
     """
 
     folder: Path
-    pack: Pack
-    needs: tuple[Need, ...]
+    dataset: Dataset
+    needs: tuple[ClassShortage, ...]
 
     @classmethod
-    def of(cls, folder: Path, model: Spec, *, to: BalanceTarget) -> "Mix":
+    def of(cls, folder: Path, model: Spec, *, to: BalanceTarget) -> "BalancePlan":
         """Plan what is to be made for a data set.
 
         Raises:
@@ -57,27 +57,27 @@ class Mix:
             raise UsageError(
                 f"--balance {folder}", expected="a prepared dataset", remedy=f"sfumato prepare {folder} --out DATASET"
             )
-        pack = Pack.open(folder)
-        check_form(pack.spec, model, folder)
-        if any(case.id.startswith(MADE) for case in pack.cases):
+        dataset = Dataset.open(folder)
+        check_form(dataset.spec, model, folder)
+        if any(case.id.startswith(MADE) for case in dataset.cases):
             raise UsageError(
                 f"{folder} was balanced already",
                 expected="a dataset of real images, to be counted",
                 remedy="--balance the dataset that it was made from",
             )
-        needs = plan_balance([pack.cases[row].label for row in pack.rows("train")], to=to)
+        needs = plan_balance([dataset.cases[row].label for row in dataset.rows("train")], to=to)
         _check(needs, model, folder)
-        return cls(folder=folder, pack=pack, needs=needs)
+        return cls(folder=folder, dataset=dataset, needs=needs)
 
     @property
     def labels(self) -> list[str]:
         """The class of every image that is to be made."""
         return [need.label for need in self.needs for _ in range(need.wanted)]
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """The plan, a line for each class."""
         masks = "masks are left out: sfumato pair makes images with masks"
-        return [masks] * self.pack.spec.has_masks + [
+        return [masks] * self.dataset.spec.has_masks + [
             f"{need.label}: {need.there} for training, {need.wanted} to be made, {need.there + need.wanted} then"
             for need in self.needs
         ]
@@ -86,7 +86,7 @@ class Mix:
         """What the whole is, in a sentence."""
         level = max(need.there + need.wanted for need in self.needs)
         return (
-            f"{counted(len(self.pack), 'real image')} and those made for training: each class was to have {level} "
+            f"{counted(len(self.dataset), 'real image')} and those made for training: each class was to have {level} "
             "for training. More images are not more patients: whether they help is for sfumato prove to say."
         )
 
@@ -98,22 +98,22 @@ class Mix:
             form: what is done to the pixels of synthetic ones too.
         """
         sha256 = digest(self.folder) or ""
-        for start in range(0, len(self.pack), TOGETHER):
-            rows = range(start, min(start + TOGETHER, len(self.pack)))
-            for row, pixels in zip(rows, to_uint8(self.pack.images(rows)), strict=True):
-                path = self._place(folder, self.pack.cases[row])
+        for start in range(0, len(self.dataset), TOGETHER):
+            rows = range(start, min(start + TOGETHER, len(self.dataset)))
+            for row, pixels in zip(rows, to_uint8(self.dataset.images(rows)), strict=True):
+                path = self._place(folder, self.dataset.cases[row])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_image(path, form(pixels))
         return [
             replace(case, image=str(self._place(folder, case)), channels=(), masks=(), source=sha256)
-            for case in self.pack.cases
+            for case in self.dataset.cases
         ]
 
     def _place(self, folder: Path, case: Case) -> Path:
-        return folder / "real" / f"{case.id}{ending_of(self.pack.spec.channels)}"
+        return folder / "real" / f"{case.id}{ending_of(self.dataset.spec.channels)}"
 
 
-def _check(needs: Sequence[Need], model: Spec, folder: Path) -> None:
+def _check(needs: Sequence[ClassShortage], model: Spec, folder: Path) -> None:
     if not needs:
         raise UsageError(f"the training images of {folder} have no classes", expected="a dataset with labels")
     unknown = [need.label for need in needs if need.wanted and need.label not in model.classes]

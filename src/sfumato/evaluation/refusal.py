@@ -23,7 +23,7 @@ def refuse_constant(found: BesideConstant | None, *, whom: str, result: Any) -> 
     if found is None or found.verdict != "no better":
         return
     refusal = ModelError(
-        found.told(whom),
+        found.sentence(whom),
         expected="a model that reads images, before anything is said about how it does",
         remedy="train it longer, or on more cases; sfumato report RUN shows how its validation went",
         code="SCORE-040",

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.experiment.inference import Twin
@@ -55,7 +55,7 @@ _DIGITS = 6
 _Numbers = Float[np.ndarray, " n"]
 
 
-class Signs(NamedTuple):
+class UncertaintyFeatures(NamedTuple):
     """What a mask says about its own error, in the model's size.
 
     Attributes:
@@ -100,15 +100,15 @@ class ErrorRegression:
     spearman: float | None
     constant: Mapping[str, Any] = field(default_factory=dict)
 
-    def expected_error(self, planes: Sequence[Signs]) -> float:
+    def expected_error(self, planes: Sequence[UncertaintyFeatures]) -> float:
         """1 - Dice to expect of an image, or of a volume by its planes; in [0, 1]."""
-        errors = [self._expected(signs) for signs in planes]
-        sizes = np.array([signs.size for signs in planes])
+        errors = [self._expected(uncertainty_features) for uncertainty_features in planes]
+        sizes = np.array([uncertainty_features.size for uncertainty_features in planes])
         return float(np.average(errors, weights=sizes if sizes.sum() > 0 else None))
 
-    def _expected(self, signs: Signs) -> float:
-        line, sign = (self.filled, "own_error") if signs.filled else (self.empty, self.empty_by)
-        return float(np.clip(line.offset + line.slope * getattr(signs, sign), 0, 1))
+    def _expected(self, uncertainty_features: UncertaintyFeatures) -> float:
+        line, sign = (self.filled, "own_error") if uncertainty_features.filled else (self.empty, self.empty_by)
+        return float(np.clip(line.offset + line.slope * getattr(uncertainty_features, sign), 0, 1))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -120,12 +120,12 @@ class ErrorRegression:
         return cls(**{**raw, "filled": FittedLine(*raw["filled"]), "empty": FittedLine(*raw["empty"])})
 
 
-def signs(members: Members) -> Signs:
+def uncertainty_features(members: Members) -> UncertaintyFeatures:
     """The signs of an ensemble, in the model's size."""
     probability = mean_probability(members)
     mask = probability.argmax(axis=0)
     size = float((mask > 0).sum() + probability[1:].sum())
-    return Signs(
+    return UncertaintyFeatures(
         own_error=_own_error(probability, size),
         uncertainty=image_uncertainty(probability),
         filled=bool(mask.any()),
@@ -139,14 +139,14 @@ def _own_error(probability: Probability, size: float) -> float:
     return 1.0 - 2.0 * float((chosen * probability)[1:].sum()) / size if size > 0 else 1.0
 
 
-def rows_of(pack: Pack) -> list[int]:
+def rows_of(dataset: Dataset) -> list[int]:
     """The validation cases to measure on; there may be fewer than it takes."""
-    return pack.rows("validation", at_most=_CASES)
+    return dataset.rows("validation", at_most=_CASES)
 
 
 def measure_review(
     model: Model,
-    pack: Pack,
+    dataset: Dataset,
     sampler: Sampler,
     rows: Sequence[int],
     *,
@@ -160,9 +160,9 @@ def measure_review(
 
     Args:
         model: the model.
-        pack: the dataset that it was trained on.
+        dataset: the dataset that it was trained on.
         sampler: how each mask is drawn.
-        rows: cases of `pack`, at least `FEWEST_CASES`.
+        rows: cases of `dataset`, at least `FEWEST_CASES`.
         members: of each ensemble.
         batch: masks drawn at once.
         start: what a warm sampler starts from.
@@ -170,19 +170,21 @@ def measure_review(
         guidance: away from a weaker model.
     """
     drawn = ensembles(
-        model, sampler, pack, rows, members=members, batch=batch, seed=0, start=start, tta=tta, guidance=guidance
+        model, sampler, dataset, rows, members=members, batch=batch, seed=0, start=start, tta=tta, guidance=guidance
     )
     seen, errors = [], []
     for row, ensemble in zip(rows, drawn, strict=True):
-        seen.append(signs(ensemble))
-        errors.append(1.0 - reader_dice(mean_probability(ensemble).argmax(0), readers_of(pack, row), len(ensemble[0])))
-    patients = patients_of(pack, rows)
-    found = compare_with_constant(1 - np.array(errors), best_constant_mask(pack, rows), patients)
-    constant = found.to_dict() | {"told": found.told("the model")}
+        seen.append(uncertainty_features(ensemble))
+        errors.append(
+            1.0 - reader_dice(mean_probability(ensemble).argmax(0), readers_of(dataset, row), len(ensemble[0]))
+        )
+    patients = patients_of(dataset, rows)
+    found = compare_with_constant(1 - np.array(errors), best_constant_mask(dataset, rows), patients)
+    constant = found.to_dict() | {"told": found.sentence("the model")}
     return replace(calibrate(seen, np.array(errors), patients), constant=constant)
 
 
-def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) -> ErrorRegression:
+def calibrate(seen: Sequence[UncertaintyFeatures], errors: _Numbers, patients: Sequence[str]) -> ErrorRegression:
     """Fit equations (2) and (3).
 
     Args:
@@ -202,7 +204,7 @@ def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) 
     return ErrorRegression(**{**fitted, "spearman": agrees})
 
 
-def _fit(seen: Sequence[Signs], errors: _Numbers) -> ErrorRegression:
+def _fit(seen: Sequence[UncertaintyFeatures], errors: _Numbers) -> ErrorRegression:
     """The lines, of which nothing is known yet."""
     filled = np.array([sign.filled for sign in seen], dtype=bool)
     own_error, uncertainty = (np.array([getattr(sign, name) for sign in seen]) for name in ("own_error", "uncertainty"))

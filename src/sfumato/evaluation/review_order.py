@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.evaluation.review import FEWEST_CASES, ErrorRegression, measure_review, rows_of
 from sfumato.experiment.mask_sampling import MaskDrawing
 from sfumato.experiment.run import Model, Run, keep_review
@@ -32,7 +32,7 @@ class ReviewOrder(NamedTuple):
         """Whether cases are worth an order: not those of a model that is known to be no better than a constant mask."""
         return self.calibration is None or self.calibration.constant.get("verdict") != "no better"
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For the summary of the predictions."""
         known = self.calibration
         measured: dict[str, Any] = {}
@@ -64,8 +64,8 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
         return _fallen_back(path, f"{missing}: no error can be expected, cases are ordered by uncertainty")
     if dry_run:
         return ReviewOrder(None, "not measured yet")
-    pack = Pack.open(run.dataset)
-    rows = rows_of(pack)
+    dataset = Dataset.open(run.dataset)
+    rows = rows_of(dataset)
     if len(rows) < FEWEST_CASES:
         few = counted(len(rows), "validation case is", "validation cases are")
         return _fallen_back(
@@ -74,7 +74,7 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
     say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
     calibration = measure_review(
         model,
-        pack,
+        dataset,
         draw.each.sampler,
         rows,
         members=draw.count,

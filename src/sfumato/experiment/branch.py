@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.experiment.dataset_record import CASES_FILE, record_dataset
 from sfumato.experiment.output_folder import output_folder
@@ -77,7 +77,7 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
         _tell(run, folder, origin)
         inputs = {"checkpoint": path, "dataset": dataset}
         write_provenance(folder, inputs=inputs, seed=run.recipe.train.seed, origin=origin)
-        record_dataset(Run(folder), dataset, Pack.open(dataset), origin=origin)
+        record_dataset(Run(folder), dataset, Dataset.open(dataset), origin=origin)
         write_recipe(Run(folder).recipe_file, run.recipe)
     say(f"{out.folder} goes on from step {step} of {run.folder}")
     if run.twin.exists():

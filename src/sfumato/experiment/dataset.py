@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS, is_prepared
-from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
 from sfumato.experiment.plan import Choice, plan_size
 from sfumato.experiment.source import find_to_read
@@ -23,7 +23,7 @@ REHEARSED = (8, 8)
 
 
 def prepare_into(
-    out: Path, recipe: Recipe, found: Found, *, source: Path, spool: Path, workers: int | None = None
+    out: Path, recipe: Recipe, found: DiscoveredDataset, *, source: Path, spool: Path, workers: int | None = None
 ) -> list[Choice]:
     """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
     size, choices = plan_size(recipe, found, device="cpu")
@@ -31,17 +31,17 @@ def prepare_into(
     masks = recipe.data.source.masks_folder
     inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
     write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
-    pack = Pack.open(out)
-    for note in pack.notes:
+    dataset = Dataset.open(out)
+    for note in dataset.notes:
         say(f"note: {note}")
-    counts = Counter(case.split for case in pack.cases)
+    counts = Counter(case.split for case in dataset.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{counted_cases(pack.cases)} at {size[0]} x {size[1]}: {parts}")
+    say(f"{counted_cases(dataset.cases)} at {size[0]} x {size[1]}: {parts}")
     return choices
 
 
 def rehearse_cases(
-    recipe: Recipe, found: Found, *, workers: int | None = None
+    recipe: Recipe, found: DiscoveredDataset, *, workers: int | None = None
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Everything that preparing does, into a folder that is thrown away, with images of a few pixels.
 
@@ -54,11 +54,13 @@ def rehearse_cases(
     size, _ = plan_size(recipe, found, device="cpu")
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         _prepare(found, Path(folder) / "set", _settings(recipe, REHEARSED, workers), spool=Path(folder) / "spool")
-        pack = Pack.open(Path(folder) / "set")
-    return size, tuple(note for note in pack.notes if pack.sharpness is None or note != pack.sharpness.told)
+        dataset = Dataset.open(Path(folder) / "set")
+    return size, tuple(
+        note for note in dataset.notes if dataset.sharpness is None or note != dataset.sharpness.sentence
+    )
 
 
-def _prepare(found: Found, out: Path, settings: PreparationSettings, *, spool: Path) -> None:
+def _prepare(found: DiscoveredDataset, out: Path, settings: PreparationSettings, *, spool: Path) -> None:
     with bar("preparing", total=len(found.cases)) as progress:
         for prepared in prepare_cases(found, out, settings, spool=spool):
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
@@ -86,7 +88,7 @@ def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Pre
 
 
 @contextmanager
-def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Pack]:
+def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Dataset]:
     """The data set of a folder or file.
 
     Args:
@@ -94,14 +96,14 @@ def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iter
         size: height and width to prepare a source at; by default the median of its images, within reason.
     """
     if is_prepared(source):
-        yield Pack.open(source)
+        yield Dataset.open(source)
         return
     recipe = load_recipe("segment", settings=_settings_of_size(size))
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         out = Path(folder) / "dataset"
         out.mkdir()
         prepare_into(out, recipe, find_to_read(source, recipe), source=source, spool=Path(folder) / "spool")
-        yield Pack.open(out)
+        yield Dataset.open(out)
 
 
 def _settings_of_size(size: tuple[int, int] | None) -> Sequence[str]:

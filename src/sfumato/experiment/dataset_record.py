@@ -14,7 +14,7 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.data.contents import content_differences, dataset_contents, stamps
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import UsageError, listed
 from sfumato.experiment.run import Run
 from sfumato.local import Names
@@ -48,17 +48,17 @@ def check_dataset(run: Run, dataset: Path) -> None:
 def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str]:
     file = run.folder / CASES_FILE
     if file.is_file():
-        there = dataset_contents(Pack.open(dataset))
+        there = dataset_contents(Dataset.open(dataset))
         with in_form(ours(file)):
             return content_differences(read_object(file, ours(file)), there)
     same = digest(dataset) == record.get("sha256")  # all that runs of sfumato 0.1 know of it
     return [] if same else ["dataset.json: another form of the images"]
 
 
-def record_dataset(run: Run, dataset: Path, pack: Pack, *, origin: Mapping[str, Any] | None = None) -> None:
+def record_dataset(run: Run, dataset: Path, opened: Dataset, *, origin: Mapping[str, Any] | None = None) -> None:
     """Write where the dataset of a run lies, and once what it holds and from which other run the run goes on."""
     if not (run.folder / CASES_FILE).is_file():
-        write_atomic(run.folder / CASES_FILE, json.dumps(dataset_contents(pack), ensure_ascii=False) + "\n")
+        write_atomic(run.folder / CASES_FILE, json.dumps(dataset_contents(opened), ensure_ascii=False) + "\n")
     file = run.folder / "run.json"
     known = run.record if file.is_file() else ({} if origin is None else {"from": dict(origin)})
     names = Names(run.folder)

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Denoise
 from sfumato.errors import DataError
 from sfumato.evenly import evenly
-from sfumato.experiment.inference import Draw, Twin, Wanted, make_steps, members_of
+from sfumato.experiment.inference import Draw, SampleRequest, Twin, make_steps, members_of
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, frechet, kid
@@ -125,14 +125,16 @@ def _worse(metric: str, point: Point, most: Point) -> float:
     return -difference if metric == "dice" else difference
 
 
-def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
+def measure_curve(
+    model: Model, dataset: Dataset, *, sampler: str, grid: str, batch: int, seed: int = 0
+) -> Iterator[Curve]:
     """The curve on the validation split, growing by a point at a time; the last one yielded is whole.
 
     Every point is drawn with the same seeds.
 
     Args:
         model: the model.
-        pack: the dataset that it was trained on.
+        dataset: the dataset that it was trained on.
         sampler: the sampler's name.
         grid: where its steps lie.
         batch: results drawn at once.
@@ -141,14 +143,14 @@ def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: i
     Raises:
         DataError: the validation split has fewer than two cases.
     """
-    if (count := len(pack.rows("validation"))) < _FEWEST:
+    if (count := len(dataset.rows("validation"))) < _FEWEST:
         raise DataError(
             f"the dataset has {count} validation cases: how many steps are enough cannot be measured",
             expected=f"{_FEWEST} at least",
             remedy="give a number of steps",
             code="DATA-020",
         )
-    quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
+    quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, dataset, batch, seed)
     points: tuple[Point, ...] = ()
     for steps in STEPS:
         drawn = model.sampler(sampler=sampler, grid=grid, steps=steps, start="noise")
@@ -162,7 +164,7 @@ def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: i
 def ensembles(
     model: Model,
     sampler: Sampler,
-    pack: Pack,
+    dataset: Dataset,
     rows: Sequence[int],
     *,
     members: int,
@@ -182,9 +184,9 @@ def ensembles(
     together = max(1, batch // members)
     for first in range(0, len(rows), together):
         part = rows[first : first + together]
-        images = pack.images(part, str(model.device))
+        images = dataset.images(part, str(model.device))
         guesses = None if start is None else start(images)
-        names = [pack.cases[row].id for row in part]
+        names = [dataset.cases[row].id for row in part]
         drawn = draw(names, images, guesses, members_of(len(part), members)).probability
         yield from drawn.reshape(len(part), members, *drawn.shape[1:])
 
@@ -192,15 +194,17 @@ def ensembles(
 class _MaskQuality:
     """Dice and GED of ensembles, means over validation cases."""
 
-    def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
-        self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
-        self.rows = pack.rows("validation", at_most=CASES)
+    def __init__(self, model: Model, dataset: Dataset, batch: int, seed: int) -> None:
+        self.model, self.dataset, self.batch, self.seed = model, dataset, batch, seed
+        self.rows = dataset.rows("validation", at_most=CASES)
         self.dice = np.zeros(len(self.rows))
         self.tolerance, self.guidance = TOLERANCE, UNGUIDED
         self.of = f"{counted(len(self.rows), 'case')} x {counted(MEMBERS, 'member')}"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
-        drawn = ensembles(self.model, sampler, self.pack, self.rows, members=MEMBERS, batch=self.batch, seed=self.seed)
+        drawn = ensembles(
+            self.model, sampler, self.dataset, self.rows, members=MEMBERS, batch=self.batch, seed=self.seed
+        )
         values = [self._case(row, members) for row, members in zip(self.rows, drawn, strict=True)]
         self.dice = np.array([dice for dice, _ in values])
         dice, energy = np.mean(values, axis=0).tolist()
@@ -208,12 +212,12 @@ class _MaskQuality:
 
     def beside_constant(self) -> dict[str, Any]:
         """The masks that were drawn last beside the best constant mask."""
-        constant = best_constant_mask(self.pack, self.rows)
-        found = compare_with_constant(self.dice, constant, patients_of(self.pack, self.rows))
-        return found.to_dict() | {"told": found.told("the model")}
+        constant = best_constant_mask(self.dataset, self.rows)
+        found = compare_with_constant(self.dice, constant, patients_of(self.dataset, self.rows))
+        return found.to_dict() | {"told": found.sentence("the model")}
 
     def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:
-        readers, classes = readers_of(self.pack, row), members.shape[1]
+        readers, classes = readers_of(self.dataset, row), members.shape[1]
         said = (readers != IGNORED).all(0)
         dice = reader_dice(mean_probability(members).argmax(0), readers, classes)
         return dice, ged(members.argmax(1) * said, readers * said, classes=classes).u
@@ -225,16 +229,18 @@ class _ImageQuality:
     The error is that of as many real training images.
     """
 
-    def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
+    def __init__(self, model: Model, dataset: Dataset, batch: int, seed: int) -> None:
         self.model, self.batch, self.guidance = model, batch, model.guidance()
-        train, rows = pack.rows("train"), pack.rows("validation")
-        self.space = PixelSpace.of(pack.images(evenly(train, LARGEST_SPACE)).numpy())
-        self.held_out = self.space.features(pack.images(rows).numpy())
-        cases = [pack.cases[row] for row in rows]
+        train, rows = dataset.rows("train"), dataset.rows("validation")
+        self.space = PixelSpace.of(dataset.images(evenly(train, LARGEST_SPACE)).numpy())
+        self.held_out = self.space.features(dataset.images(rows).numpy())
+        cases = [dataset.cases[row] for row in rows]
         labels = [case.label if case.label in model.spec.classes else None for case in cases] or [None]
-        self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES_DRAWN)]
+        self.wanted = [
+            SampleRequest(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES_DRAWN)
+        ]
         self.drawn = np.zeros((0, self.held_out.shape[1]))
-        self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}
+        self.tolerance = {"kid": 2 * self._standard_error(dataset, train, seed)}
         self.of = f"{IMAGES_DRAWN} images against {len(rows)} real ones"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
@@ -256,8 +262,8 @@ class _ImageQuality:
         verdict = "better" if ours < theirs else "cannot be told"
         return {"frechet": theirs, "frechet_of_model": ours, "verdict": verdict, "told": told}
 
-    def _standard_error(self, pack: Pack, train: Sequence[int], seed: int) -> float:
+    def _standard_error(self, dataset: Dataset, train: Sequence[int], seed: int) -> float:
         generator = np.random.default_rng(seed)
         chosen = [generator.choice(train, size=min(IMAGES_DRAWN, len(train)), replace=False) for _ in range(REPEATS)]
-        features = [self.space.features(pack.images(rows.tolist()).numpy()) for rows in chosen]
+        features = [self.space.features(dataset.images(rows.tolist()).numpy()) for rows in chosen]
         return float(np.std([kid(each, self.held_out) for each in features], ddof=1))

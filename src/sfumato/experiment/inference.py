@@ -18,14 +18,14 @@ from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Denoise, Step
 from sfumato.errors import ModelError
 from sfumato.experiment.run import Model
-from sfumato.memory import Portions
+from sfumato.memory import AdaptiveBatchSize
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.randomness import Noise, derive_seed
-from sfumato.tasks.film import Film, FilmFrame, film, watched
 from sfumato.tasks.pairs import Beside
 from sfumato.tasks.segment import draw_masks, signed_one_hot
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
+from sfumato.tasks.trajectory import Trajectory, TrajectoryFrame, recorded, trajectory
 from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.typing import Data, Output
 
@@ -39,14 +39,14 @@ class Ensemble:
         picture: the image in its own size as the model sees its intensities, uint8 (h, w, channels).
         placement: the way back to the original size.
         members: class probabilities of each member in the model's size (k, classes, h, w), float32.
-        film: the first member's way from noise, if it was asked for.
+        trajectory: the first member's way from noise, if it was asked for.
     """
 
     case: Case
     picture: np.ndarray
     placement: Placement
     members: np.ndarray
-    film: Film | None = None
+    trajectory: Trajectory | None = None
 
 
 class Prediction(NamedTuple):
@@ -103,7 +103,7 @@ def predict(
     batch: int,
     start: Twin | None = None,
     tta: bool = False,
-    walked: Container[str] = (),
+    recorded: Container[str] = (),
     guidance: Guidance = UNGUIDED,
     read: Callable[[Case, Spec], Input] = read_input,
     tell: Callable[[str], object] = warnings.warn,
@@ -121,7 +121,7 @@ def predict(
         batch: masks drawn at once.
         start: what a warm sampler starts from; None for noise.
         tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
-        walked: ids of the cases whose first member is filmed.
+        recorded: ids of the cases whose first member is filmed.
         guidance: away from a weaker model, or none.
         read: the image of a case in the model's form; from its files, unless it is there already.
         tell: told in words when memory runs out and fewer masks are drawn at once.
@@ -133,8 +133,8 @@ def predict(
     """
     if tta and count > views_of(model.spec.size):
         raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
-    draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, walked=walked, guidance=guidance)
-    together, portions = max(1, batch // count), Portions(batch, tell=tell)
+    draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, recorded=recorded, guidance=guidance)
+    together, portions = max(1, batch // count), AdaptiveBatchSize(batch, tell=tell)
     for first in range(0, len(cases), together):
         chunk = cases[first : first + together]
         inputs = [read(case, model.spec) for case in chunk]
@@ -143,14 +143,14 @@ def predict(
         every = members_of(len(chunk), count)
         drawn = list(portions.each(every, partial(draw, [case.id for case in chunk], images, guesses)))
         members = np.concatenate([each.probability for each in drawn])
-        films = {name: film for each in drawn for name, film in each.films.items()}
+        films = {name: trajectory for each in drawn for name, trajectory in each.films.items()}
         for k, case in enumerate(chunk):
             yield Ensemble(
                 case=case,
                 picture=_picture(inputs[k], model.spec),
                 placement=inputs[k].placement,
                 members=members[k * count : (k + 1) * count],
-                film=films.get(case.id),
+                trajectory=films.get(case.id),
             )
 
 
@@ -170,7 +170,7 @@ class _Drawn(NamedTuple):
     """Class probabilities of a batch, and the films of some cases' first members by the cases' ids."""
 
     probability: np.ndarray
-    films: dict[str, Film]
+    films: dict[str, Trajectory]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ class Draw:
         seed: decides the noise.
         tta: member m sees view m of the image (`tasks.views`) and is turned back.
         guidance: away from a weaker model, or none.
-        walked: ids of the cases whose first member is filmed.
+        recorded: ids of the cases whose first member is filmed.
         around: what is put around the whole denoiser, such as an audit of it.
     """
 
@@ -192,7 +192,7 @@ class Draw:
     seed: int
     tta: bool = False
     guidance: Guidance = UNGUIDED
-    walked: Container[str] = ()
+    recorded: Container[str] = ()
     around: Callable[[Denoise], Denoise] = lambda denoise: denoise
 
     def __call__(self, names: Sequence[str], images: Data, guesses: Output | None, part: Sequence[Member]) -> _Drawn:
@@ -216,13 +216,13 @@ class Draw:
             guidance=self.guidance,
             around=self.around,
         )
-        filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.walked]
-        frames: list[FilmFrame] = []
-        for frame in watched(self.model.process, steps, self.sampler.steps):
+        filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.recorded]
+        frames: list[TrajectoryFrame] = []
+        for frame in recorded(self.model.process, steps, self.sampler.steps):
             if filmed:
                 frames.append(frame._replace(state=frame.state[filmed], estimate=frame.estimate[filmed]))
         process = self.model.process
-        films = {ids[place]: film(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
+        films = {ids[place]: trajectory(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
         answer = probabilities(_numbers(frame.estimate, self.model))
         return _Drawn(turn_back(answer, views).cpu().numpy(), films)
 
@@ -307,7 +307,7 @@ def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
     return np.moveaxis(values / values.sum(-1, keepdims=True), -1, 0)
 
 
-class Wanted(NamedTuple):
+class SampleRequest(NamedTuple):
     """One image to make.
 
     Attributes:
@@ -323,7 +323,7 @@ class Wanted(NamedTuple):
     mask: np.ndarray | None = None
 
 
-class Made(NamedTuple):
+class GeneratedImage(NamedTuple):
     """One image that was made.
 
     Attributes:
@@ -332,7 +332,7 @@ class Made(NamedTuple):
         mask: class indices (h, w) uint8 of a model that makes masks too, else None.
     """
 
-    wanted: Wanted
+    wanted: SampleRequest
     image: np.ndarray
     mask: np.ndarray | None = None
 
@@ -340,21 +340,21 @@ class Made(NamedTuple):
 def make(
     model: Model,
     sampler: Sampler,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[SampleRequest],
     *,
     batch: int,
     guidance: Guidance = UNGUIDED,
     tell: Callable[[str], object] = warnings.warn,
-) -> Iterator[Made]:
+) -> Iterator[GeneratedImage]:
     """The images, `batch` at a time, fewer when memory runs out; each depends on its seed, class and mask alone."""
 
-    def work(chunk: Sequence[Wanted]) -> list[Made]:
+    def work(chunk: Sequence[SampleRequest]) -> list[GeneratedImage]:
         images, masks = model.layout.parted(final_state(model, make_steps(model, sampler, chunk, guidance=guidance)))
         pixels = np.zeros((len(chunk), *model.spec.size, 0), np.uint8) if images is None else to_uint8(images)
         indices = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
-        return [Made(*each) for each in zip(chunk, pixels, indices, strict=True)]
+        return [GeneratedImage(*each) for each in zip(chunk, pixels, indices, strict=True)]
 
-    for made in Portions(batch, tell=tell).each(wanted, work):
+    for made in AdaptiveBatchSize(batch, tell=tell).each(wanted, work):
         yield from made
 
 
@@ -383,7 +383,7 @@ def _numbers(drawn: Data, model: Model) -> Data:
 
 
 def make_steps(
-    model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: Guidance = UNGUIDED
+    model: Model, sampler: Sampler, wanted: Sequence[SampleRequest], *, guidance: Guidance = UNGUIDED
 ) -> Iterator[Step]:
     """The steps from noise to one batch of images."""
     noise = noise_of(model, [image.seed for image in wanted])

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.data.augmentation.ranges import choose
+from sfumato.data.dataset import Dataset
 from sfumato.data.facts import image_facts
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.data.placement import size_within
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
@@ -117,12 +117,12 @@ class Choice(NamedTuple):
     value: Any
     reason: str
 
-    def told(self) -> str:
+    def line(self) -> str:
         """A line about it."""
         return f"plan: {self.choice} = {as_setting(self.value)}: {self.reason}"
 
 
-def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, int], list[Choice]]:
+def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int], list[Choice]]:
     """The size in pixels at which to train."""
     if recipe.data.size != "auto":
         return recipe.data.size, []
@@ -137,7 +137,7 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
     return size, [Choice("data.size", list(size), reason)]
 
 
-def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
+def _shapes(found: DiscoveredDataset, *, spacing: float | None) -> np.ndarray:
     """Height and width of some images; unreadable ones are left to `prepare`, which lists them all."""
     shapes = []
     for case in evenly(found.cases, 20):
@@ -148,7 +148,7 @@ def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
     return np.array(shapes or [[64.0, 64.0]])
 
 
-def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
+def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
     size, choices = plan_size(recipe, found, device=device)
     cases = round(len(found.cases) * recipe.data.split.train)
@@ -164,26 +164,26 @@ def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
     ]
 
 
-def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, list[Choice]]:
+def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Recipe, list[Choice]]:
     """The recipe with every `auto` resolved on the training split."""
-    _refuse_other_data(recipe.data, pack.spec)
-    train = pack.rows("train")
+    _refuse_other_data(recipe.data, dataset.spec)
+    train = dataset.rows("train")
     recipe, counted = in_images(recipe, len(train))
     choices = [
-        *_prepared(recipe.data, pack),
+        *_prepared(recipe.data, dataset),
         *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
-        *_network(recipe, max(pack.spec.size), device=device),
-        *_augment(recipe, pack.spec.modality),
-        *_batch(recipe, pack.spec.size, cases=len(train), device=device),
-        *_folds(recipe, pack.cases),
-        *_sigma_data(recipe, pack),
-        *_critical(recipe, pack),
-        *_shares(recipe, pack),
+        *_network(recipe, max(dataset.spec.size), device=device),
+        *_augment(recipe, dataset.spec.modality),
+        *_batch(recipe, dataset.spec.size, cases=len(train), device=device),
+        *_folds(recipe, dataset.cases),
+        *_sigma_data(recipe, dataset),
+        *_critical(recipe, dataset),
+        *_shares(recipe, dataset),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
-    raw["data"]["size"] = list(pack.spec.size)
+    raw["data"]["size"] = list(dataset.spec.size)
     return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
 
 
@@ -216,10 +216,10 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
         )
 
 
-def _prepared(data: DataSection, pack: Pack) -> list[Choice]:
+def _prepared(data: DataSection, dataset: Dataset) -> list[Choice]:
     """What was decided when the data were prepared, and what the size costs."""
-    spec, sharp = pack.spec, pack.sharpness
-    cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.told}")] if sharp and sharp.dice < 1 else []
+    spec, sharp = dataset.spec, dataset.sharpness
+    cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.sentence}")] if sharp and sharp.dice < 1 else []
     choices = [
         Choice("data.intensity", spec.intensity.kind, spec.intensity.text),
         Choice("data.modality", spec.modality or "unknown", "what the files say, or look like"),
@@ -304,19 +304,19 @@ def _folds(recipe: Recipe, cases: Sequence[Case]) -> list[Choice]:
     return [Choice("data.split.folds", 0, reason)]
 
 
-def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:
+def _sigma_data(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     if getattr(recipe.process, "sigma_data", None) != "auto":
         return []
     if recipe.task == "segment":
         return [Choice("process.sigma_data", 1.0, "one-hot masks are -1 and 1")]
-    rows, layout = pack.rows("train", at_most=MEASURED_CASES), Layout.of(recipe.data.pairs, pack.spec)
-    data = layout.states(pack.images(rows), pack.masks(rows) if layout.paired else None)
+    rows, layout = dataset.rows("train", at_most=MEASURED_CASES), Layout.of(recipe.data.pairs, dataset.spec)
+    data = layout.states(dataset.images(rows), dataset.masks(rows) if layout.paired else None)
     measured = round(float(data.std()), 3)
-    reason = f"standard deviation of {len(rows)} training {layout.told} in [-1, 1]"
+    reason = f"standard deviation of {len(rows)} training {layout.contents} in [-1, 1]"
     return [Choice("process.sigma_data", max(measured, 0.05), reason)]
 
 
-def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
+def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     """What smoothed Dirichlet diffusion must know of the data.
 
     Raises:
@@ -325,7 +325,7 @@ def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
     process = recipe.process
     if not isinstance(process, SDDProcess):
         return []
-    choices, classes = [], len(pack.spec.mask_classes)
+    choices, classes = [], len(dataset.spec.mask_classes)
     if recipe.task == "segment" and process.classes == "auto":
         choices.append(Choice("process.classes", classes, "the classes of the masks"))
     elif recipe.task == "segment" and process.classes != classes:
@@ -333,7 +333,7 @@ def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
             f"process.classes={process.classes}, but the masks have {classes}", remedy="--set process.classes=auto"
         )
     if recipe.task == "generate" and process.intensities == "auto":
-        means = pack.images(pack.rows("train", at_most=MEASURED_CASES)).flatten(1).mean(1).numpy()
+        means = dataset.images(dataset.rows("train", at_most=MEASURED_CASES)).flatten(1).mean(1).numpy()
         quantiles = np.quantile(means, (np.arange(INTENSITIES) + 0.5) / INTENSITIES)
         values = [round(float(value), 3) for value in quantiles]
         reason = f"quantiles of the mean intensity of {len(means)} training images, of no single one"
@@ -341,20 +341,20 @@ def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
     return choices
 
 
-def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
+def _critical(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
-    train = pack.rows("train")
-    several = [row for row in train if int(pack.readings([row])) > 1]
+    train = dataset.rows("train")
+    several = [row for row in train if int(dataset.readings([row])) > 1]
     if len(several) >= min(FEWEST_READ, len(train)):
         rows = evenly(several, MEASURED_CASES)
-        pairs = [pair for row in rows for pair in combinations(readers_of(pack, row), 2)]
+        pairs = [pair for row in rows for pair in combinations(readers_of(dataset, row), 2)]
         differing = np.array([_differ(one, other).sum() for one, other in pairs])
         what = f"pixels on which two readers differ, of {len(several)} cases that several read,"
     else:
         rows = evenly(train, MEASURED_CASES)
-        differing, what = _border(pack.masks(rows).numpy()), "pixels on the border of a mask"
+        differing, what = _border(dataset.masks(rows).numpy()), "pixels on the border of a mask"
     typical = float(np.median(differing[differing > 0])) if (differing > 0).any() else 1.0
     value = round(-math.log(2 * typical), 2)  # each pixel is two entries of a one-hot mask
     return [Choice("process.critical_log_snr", value, f"-ln of twice the median number of {what}, {typical:.0f}")]

@@ -19,7 +19,7 @@ from sfumato.builder.network import build_signature
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.plan import Choice
-from sfumato.experiment.pretrained_models import Donor, absolute, read_donor
+from sfumato.experiment.pretrained_models import PretrainedModel, absolute, read_donor
 from sfumato.experiment.run import Run
 from sfumato.local import MARK, Names, recalled, without_paths
 from sfumato.memory import out_of_memory
@@ -35,7 +35,7 @@ from sfumato.training.weights import check_weight_numbers
 from sfumato.wording import counted
 
 RECORD = "init.json"
-GENTLER = 10
+FINE_TUNE_LR_DIVISOR = 10
 """Fine-tuning takes the usual learning rate divided by this: weights that know something are only adjusted."""
 
 _FIRST = 8
@@ -70,7 +70,9 @@ class Start:
                 choices.append(Choice(f"{section}.kind", words["kind"], f"with its settings, as in {self.name}"))
         gentle = self.words["train"]["learning_rate"]
         if recipe.train.learning_rate == gentle:
-            reason = f"1/{GENTLER} of the usual: what {self.name} has learned is adjusted, not learned again"
+            reason = (
+                f"1/{FINE_TUNE_LR_DIVISOR} of the usual: what {self.name} has learned is adjusted, not learned again"
+            )
             choices.append(Choice("train.learning_rate", gentle, reason))
         return choices
 
@@ -81,7 +83,7 @@ class Start:
         _write(run, {**known, **asdict(self)})
 
 
-def begin(
+def resolve_init(
     init: str | None,
     task: TaskKind,
     run: Run,
@@ -129,7 +131,7 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
         say(f"note: {init}: {note}")
     words = _words(donor, task)
     usual = load_recipe(task, beneath={"network": words["network"]} if "network" in words else None).train.learning_rate
-    rate = float(f"{usual / GENTLER:.6g}")
+    rate = float(f"{usual / FINE_TUNE_LR_DIVISOR:.6g}")
     return Start(donor.name, donor.sha256, {**words, "train": {"learning_rate": rate}})
 
 
@@ -156,7 +158,7 @@ def start_from(run: Run, parts: TrainingState, recipe: Recipe, spec: Spec) -> No
             expected=f"weights with the sha256 {start.sha256}",
             remedy="start a new run with another --out",
         )
-    report = implant(donor, parts.network, recipe, spec)
+    report = transfer_weights(donor, parts.network, recipe, spec)
     for average in (parts.ema, *parts.further):
         average.load_state_dict(parts.network.state_dict())
     if rank() == 0:
@@ -166,7 +168,7 @@ def start_from(run: Run, parts: TrainingState, recipe: Recipe, spec: Spec) -> No
             say(line)
 
 
-def _implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
+def _implant(donor: PretrainedModel, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
     own, tensors = build_signature(recipe, spec), dict(donor.tensors)
     places = TENSOR_PLACES.get(recipe.network.kind)
     signature = donor.signature or _guessed(tensors, own, recipe.network.kind, donor.name)
@@ -179,7 +181,7 @@ def _implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Re
     return transplant(core, tensors, places=places, donor=signature, own=own, source=donor.name)
 
 
-def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
+def transfer_weights(donor: PretrainedModel, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
     """Give a network the weights of a donor; see `networks.surgery`.
 
     Raises:
@@ -206,7 +208,7 @@ def report_lines(report: Report, name: str) -> list[str]:
     return [f"init: weights of {name}", *lines]
 
 
-def _words(donor: Donor, task: TaskKind) -> dict[str, Any]:
+def _words(donor: PretrainedModel, task: TaskKind) -> dict[str, Any]:
     """What a recipe takes over: the network, and the process as far as it means the same for the task.
 
     A network of masks that starts from one of images predicts other things. It keeps the table of betas only where its

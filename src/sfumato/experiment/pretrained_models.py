@@ -27,7 +27,7 @@ from sfumato.training.checkpoint import named_checkpoint
 from sfumato.training.weights import check_weights, load_bin, load_weights
 
 
-class Donor(NamedTuple):
+class PretrainedModel(NamedTuple):
     """A model that others can start from.
 
     Attributes:
@@ -51,7 +51,7 @@ class Donor(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_donor(model: str, *, online: bool = True) -> Donor:
+def read_donor(model: str, *, online: bool = True) -> PretrainedModel:
     """A model to start from: a run, a checkpoint, a safetensors file, or a diffusers network in a folder or on the hub.
 
     Args:
@@ -68,7 +68,7 @@ def read_donor(model: str, *, online: bool = True) -> Donor:
     if named_checkpoint(path) is not None:
         return _own(load_model(path), name=absolute(model))
     if path.is_file() and HEADER_KEY not in (bare := load_weights(path))[1]:
-        return Donor(absolute(model), digest(path) or "", None, bare[0], None, {})
+        return PretrainedModel(absolute(model), digest(path) or "", None, bare[0], None, {})
     if path.is_file() or Run(path).exists():
         return _own(load_model(path), name=absolute(model))
     if path.exists() or not foreign.is_hub_name(model):
@@ -82,7 +82,7 @@ def read_donor(model: str, *, online: bool = True) -> Donor:
     return _diffusers(fetched, name=model)
 
 
-def _diffusers(path: Path, *, name: str) -> Donor:
+def _diffusers(path: Path, *, name: str) -> PretrainedModel:
     """A network in a folder of diffusers; its weights are exactly those that its configuration describes."""
     found = foreign.open_folder(path)
     safe = found.weights.suffix.lower() == ".safetensors"
@@ -98,7 +98,7 @@ def _diffusers(path: Path, *, name: str) -> Donor:
     ours = {f"network.{key}": tensor for key, tensor in tensors.items()}
     signature = _signature(config, learned=words.get("process", {}).get("variance") == "learned", source=name)
     sha256 = digest(found.weights) or ""
-    return Donor(name, sha256, "pretrained", ours, signature, words, {**found.config, **config}, tuple(notes))
+    return PretrainedModel(name, sha256, "pretrained", ours, signature, words, {**found.config, **config}, tuple(notes))
 
 
 def _process(scheduler: Mapping[str, Any], name: str) -> Words:
@@ -126,7 +126,7 @@ def _signature(config: Mapping[str, Any], *, learned: bool, source: str) -> Sign
     return Signature("segment" if image else "generate", state, image, answers=answers)
 
 
-def _own(model: Model, *, name: str) -> Donor:
+def _own(model: Model, *, name: str) -> PretrainedModel:
     """One of our models: its averaged weights."""
     words = model.recipe.model_dump(mode="json", by_alias=True, include={"network", "process"})
     if words["process"]["kind"] == "sdd":
@@ -135,7 +135,7 @@ def _own(model: Model, *, name: str) -> Donor:
     if isinstance(model.network, Weighted):
         tensors = {key.removeprefix("network."): tensor for key, tensor in tensors.items()}
     signature = build_signature(model.recipe, model.spec)
-    return Donor(name, model.sha256, model.recipe.network.kind, tensors, signature, words)
+    return PretrainedModel(name, model.sha256, model.recipe.network.kind, tensors, signature, words)
 
 
 def absolute(model: str) -> str:

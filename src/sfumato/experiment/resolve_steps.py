@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.fewest_steps import STEPS, Curve, measure_curve
 from sfumato.experiment.run import Model, Run, keep_curve
@@ -90,7 +90,7 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
             expected="a run folder, whose validation split can be measured",
             remedy="give the run, or what export makes of it when it was measured; or give a number of steps",
         )
-    curves = measure_curve(model, Pack.open(run.found_dataset()), sampler=sampler, grid=grid, batch=batch)
+    curves = measure_curve(model, Dataset.open(run.found_dataset()), sampler=sampler, grid=grid, batch=batch)
     with bar("measuring steps", total=len(STEPS)) as progress:
         for curve in curves:
             point = curve.points[-1]

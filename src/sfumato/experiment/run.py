@@ -87,7 +87,7 @@ class Model(NamedTuple):
         return Layout.of(self.recipe.data.pairs, self.spec)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What identifies it, for the provenance of what it makes: no path."""
         return {"name": Path(self.name).name, "sha256": self.sha256, "step": self.step}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
-from sfumato.experiment.inference import Wanted
+from sfumato.experiment.inference import SampleRequest
 from sfumato.numerals import whole
 
 UNCONDITIONAL = "unconditional"
@@ -23,7 +23,7 @@ def plan_images(
     per_class: Mapping[str, int] | str | None = None,
     missing: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-) -> list[Wanted]:
+) -> list[SampleRequest]:
     """The images that were asked for, each with its seed.
 
     Args:
@@ -58,7 +58,7 @@ def plan_images(
             expected="at least one image, and a seed for each",
             remedy="give as many --seeds as images; with --seeds alone there are as many images as seeds",
         )
-    return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=True))]
+    return [SampleRequest(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=True))]
 
 
 def _refuse_two(*ways: Mapping[str, object]) -> None:

@@ -104,7 +104,7 @@ class Finished(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class ShardTask:
     """What one process has to do, and where it writes.
 
     Attributes:
@@ -126,7 +126,7 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class ShardedJob:
     """Something to make, item by item.
 
     Args:
@@ -153,7 +153,7 @@ class Work:
     def _prefix(self) -> str:
         return f".{self._out.name}.unfinished-"
 
-    def told(self) -> str:
+    def progress_text(self) -> str:
         """How far the work is."""
         if self.is_done():
             return f"{self.out} is finished"
@@ -190,7 +190,7 @@ class Work:
         return claim
 
     @contextmanager
-    def share(self, shard: Shard) -> Iterator[Share]:
+    def share(self, shard: Shard) -> Iterator[ShardTask]:
         """A share of what is left, held by this process; what other commands began is dropped.
 
         Where it fails before anybody has finished an item, nothing stays.
@@ -210,9 +210,9 @@ class Work:
             raise
 
     @contextmanager
-    def _held(self, shard: Shard) -> Iterator[Share]:
+    def _held(self, shard: Shard) -> Iterator[ShardTask]:
         ours = self.place / shard.folder
-        with FolderLock(ours, work="is at this shard"), going_on_later(self.told), shortages_told(self.out):
+        with FolderLock(ours, work="is at this shard"), going_on_later(self.progress_text), shortages_told(self.out):
             for folder in ("files", "aside"):
                 (self.place / folder).mkdir(exist_ok=True)
             write_atomic(ours / ASKED, _text(self.asked))
@@ -222,7 +222,7 @@ class Work:
             if finished:
                 say(f"{len(finished)} of {len(self.items)} are finished already: {len(todo)} are left to this process")
             with BufferedWriter(append_to(ours / LEDGER)) as ledger:
-                yield Share(files=self.place / "files", aside=self.place / "aside", todo=todo, ledger=ledger)
+                yield ShardTask(files=self.place / "files", aside=self.place / "aside", todo=todo, ledger=ledger)
 
     @contextmanager
     def finishing(self, claim: Claim) -> Iterator[Finished | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.builder.data import build_hints
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError, collected, raise_together
 from sfumato.files import is_pattern
 from sfumato.progress import say
@@ -106,7 +106,7 @@ class Reading:
         """The folder of the masks; None where a pattern says which they are."""
         return None if self.masks is None or is_pattern(str(self.masks)) else Path(self.masks)
 
-    def find(self, source: Path, *, to_read: bool = False) -> Found:
+    def find(self, source: Path, *, to_read: bool = False) -> DiscoveredDataset:
         """The cases of a source, read as is said; `to_read`: see `find_to_read`."""
         recipe = load_recipe("segment", changes=self.changes())
         return find_to_read(source, recipe) if to_read else find(source, recipe)
@@ -116,7 +116,7 @@ AS_FOUND = Reading()
 """Nothing said: files speak for themselves."""
 
 
-def find(source: Path, recipe: Recipe) -> Found:
+def find(source: Path, recipe: Recipe) -> DiscoveredDataset:
     """The cases of a source, read as a recipe says.
 
     Raises:
@@ -127,12 +127,12 @@ def find(source: Path, recipe: Recipe) -> Found:
     return found
 
 
-def find_with_problems(source: Path, recipe: Recipe) -> Found:
-    """As `find`, for who tells what is wrong with the source (`Found.problems`) together with its files."""
+def find_with_problems(source: Path, recipe: Recipe) -> DiscoveredDataset:
+    """As `find`, for who tells what is wrong with the source (`DiscoveredDataset.problems`) together with its files."""
     return _found(source, recipe, build_hints(recipe.data))
 
 
-def find_to_read(source: Path, recipe: Recipe) -> Found:
+def find_to_read(source: Path, recipe: Recipe) -> DiscoveredDataset:
     """As `find`, for who reads every file: where some files have no partner, that is a problem among others.
 
     Those that have one are read, so that all that is wrong is told at once. Where most have none, something else is
@@ -152,7 +152,7 @@ def find_to_read(source: Path, recipe: Recipe) -> Found:
     return found._replace(problems=(early, *found.problems))
 
 
-def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
+def _found(source: Path, recipe: Recipe, hints: ReadOptions) -> DiscoveredDataset:
     masks = recipe.data.source.masks_folder
     found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
     if found.outside:

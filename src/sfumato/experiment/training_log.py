@@ -16,8 +16,8 @@ from torch import nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.training import build_settings
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS
-from sfumato.data.pack import Pack
 from sfumato.experiment.journal import Journal
 from sfumato.experiment.plan import Choice
 from sfumato.experiment.run import TWIN, Run
@@ -35,19 +35,19 @@ from sfumato.wording import counted
 GIB = 2**30
 
 
-def tell_start(journal: Journal, run: Run, recipe: Recipe, pack: Pack, *, anew: bool) -> None:
+def tell_start(journal: Journal, run: Run, recipe: Recipe, dataset: Dataset, *, anew: bool) -> None:
     """Write down with what a start of a training begins; the plan at the first one, from step 0."""
     versions = f"sfumato {importlib.metadata.version('sfumato')}, torch {torch.__version__}"
     journal.note(f"start: {versions}, Python {platform.python_version()}, {counted(world(), 'process', 'processes')}")
     journal.note(f"command: {portable(sys.argv[1:], Names(run.folder))}")
-    splits = Counter(case.split for case in pack.cases)
+    splits = Counter(case.split for case in dataset.cases)
     cases = ", ".join(f"{splits[name]} {name}" for name in SPLITS)
-    height, width = pack.spec.size
-    journal.note(f"data: {cases}; {height} x {width} pixels, {counted(pack.spec.channels, 'channel')}")
+    height, width = dataset.spec.size
+    journal.note(f"data: {cases}; {height} x {width} pixels, {counted(dataset.spec.channels, 'channel')}")
     plan = run.folder / "plan.json"
     with in_form(ours(plan)):
         for choice in read_list(plan, ours(plan)) if anew and plan.is_file() else ():
-            journal.note(Choice(**choice).told())
+            journal.note(Choice(**choice).line())
     journal.note(f"length: {length(recipe)}; batch {recipe.train.global_batch}, seed {recipe.train.seed}")
 
 
@@ -121,7 +121,7 @@ class Pace:
     step: int
     seconds: float
 
-    def told(self, progress: Progress) -> str:
+    def line(self, progress: Progress) -> str:
         """One line: how far, how fast, the loss, the memory."""
         steps, seconds = progress.step - self.step, progress.seconds - self.seconds
         self.step, self.seconds = progress.step, progress.seconds

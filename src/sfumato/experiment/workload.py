@@ -14,15 +14,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_pack, build_task
-from sfumato.builder.training import build_parts, build_settings, build_stream
+from sfumato.builder.training import build_data_order, build_parts, build_settings
 from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.ranges import Ranges
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
-from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
-from sfumato.experiment.inference import Wanted, make_steps
+from sfumato.experiment.inference import SampleRequest, make_steps
 from sfumato.experiment.plan import plan_training
 from sfumato.experiment.run import Model, Run
 from sfumato.memory import out_of_memory
@@ -33,12 +33,12 @@ from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Sampler, batch_noise
 from sfumato.training.adversary import DISCRIMINATOR
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.hardware import set_up
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.parts import TrainingState
 from sfumato.training.precision import autocast
 from sfumato.training.speed import kept_bytes, peak_memory
-from sfumato.training.stream import Batch, Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Workload:
 
     Attributes:
         recipe: every `auto` resolved.
-        pack: the data.
+        dataset: the data.
         device: where the work is done.
         parts: what is trained; its weights mean nothing afterwards.
         task: the job.
@@ -56,11 +56,11 @@ class Workload:
     """
 
     recipe: Recipe
-    pack: Pack
+    dataset: Dataset
     device: torch.device
     parts: TrainingState
     task: Segment | Synthesise
-    stream: Stream
+    stream: DataOrder
     settings: TrainingSettings
 
     def pieces(self) -> list[Batch]:
@@ -69,9 +69,9 @@ class Workload:
 
     def load(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images and masks, or images alone."""
-        images = self.pack.images(batch.rows, str(self.device))
+        images = self.dataset.images(batch.rows, str(self.device))
         if isinstance(self.task, Segment) or self.task.layout.paired:
-            return images, self.pack.masks(batch.rows, [0] * len(batch.rows), str(self.device))
+            return images, self.dataset.masks(batch.rows, [0] * len(batch.rows), str(self.device))
         return images, None
 
     def augment(self, batch: Batch, images: torch.Tensor, masks: torch.Tensor | None) -> object:
@@ -81,7 +81,7 @@ class Workload:
             return augment.apply(images, masks, augment.draw_parameters(how, noise, images))
         height, width = images.shape[-2:]
         done = nonleaking.decide_parameters(nonleaking.draw_numbers(noise), how, height=height, width=width)
-        classes = len(self.pack.spec.mask_classes)
+        classes = len(self.dataset.spec.mask_classes)
         moved = None if masks is None else nonleaking.apply_to_masks(masks, done, classes=classes)
         return nonleaking.apply_non_leaking(images, done), moved
 
@@ -95,7 +95,7 @@ class Workload:
     def works(self) -> Mapping[str, Callable[[], object]]:
         """What is timed: a step, and each of its parts on the pieces of the next step."""
         parts, batch = self.parts, self.stream.batch
-        endless = Until(steps=2**31)
+        endless = StoppingCriterion(steps=2**31)
         steps = training_loop(parts, self.task.loss, self.stream, until=endless, settings=self.settings)
         loaded: list[tuple[Batch, torch.Tensor, torch.Tensor | None]] = []
         losses: list[torch.Tensor] = []
@@ -172,16 +172,18 @@ class Workload:
 
     def model(self) -> Model:
         """The averaged network as a model to sample from."""
-        return Model("bench", self.recipe, self.pack.spec, self.task.process, self.parts.ema.network, step=0, sha256="")
+        return Model(
+            "bench", self.recipe, self.dataset.spec, self.task.process, self.parts.ema.network, step=0, sha256=""
+        )
 
-    def walk(self, model: Model, sampler: Sampler, at_once: int) -> Callable[[], Iterator[Step]]:
+    def sampling_loop(self, model: Model, sampler: Sampler, at_once: int) -> Callable[[], Iterator[Step]]:
         """Drawing a batch, step by step."""
         classes = model.spec.classes
         if isinstance(self.task, Synthesise):
-            wanted = [Wanted(k, classes[k % len(classes)] if classes else None, k) for k in range(at_once)]
+            wanted = [SampleRequest(k, classes[k % len(classes)] if classes else None, k) for k in range(at_once)]
             return lambda: make_steps(model, sampler, wanted, guidance=model.guidance())
-        train = self.pack.rows("train")
-        images = self.pack.images([train[k % len(train)] for k in range(at_once)], str(self.device))
+        train = self.dataset.rows("train")
+        images = self.dataset.images([train[k % len(train)] for k in range(at_once)], str(self.device))
         return lambda: draw_masks(
             model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=range(at_once)
         )
@@ -211,28 +213,28 @@ def set_up_workload(
     if run.exists():
         if task or recipe or settings or changes:
             raise UsageError(f"{source} is a run, which has its recipe", remedy="leave out --task, --recipe and --set")
-        device, wanted, pack = set_up(training=True), run.recipe, Pack.open(run.found_dataset())
+        device, wanted, dataset = set_up(training=True), run.recipe, Dataset.open(run.found_dataset())
     elif is_prepared(source):
-        device, pack = set_up(training=True), Pack.open(source)
-        wanted = load_recipe(task or _likely_task(pack.spec), recipe, settings=settings, changes=changes)
+        device, dataset = set_up(training=True), Dataset.open(source)
+        wanted = load_recipe(task or _likely_task(dataset.spec), recipe, settings=settings, changes=changes)
     else:
         raise UsageError(
             f"{source} is neither a run nor a prepared dataset",
             expected="one of the two",
             remedy=f"sfumato prepare {source} --out dataset",
         )
-    planned, _ = plan_training(wanted, pack, device=torch.device(device).type)
-    pack = build_pack(planned, pack)
-    parts = build_parts(planned, pack.spec, device=device)
+    planned, _ = plan_training(wanted, dataset, device=torch.device(device).type)
+    dataset = build_pack(planned, dataset)
+    parts = build_parts(planned, dataset.spec, device=device)
     discriminator = None if parts.adversary is None else parts.adversary.network
-    job = build_task(planned, pack, build_process(planned), device=device, discriminator=discriminator)
+    job = build_task(planned, dataset, build_process(planned), device=device, discriminator=discriminator)
     assert isinstance(job, Segment | Synthesise)
     return Workload(
         recipe=planned,
-        pack=pack,
+        dataset=dataset,
         device=torch.device(device),
         parts=parts,
         task=job,
-        stream=build_stream(planned, pack.rows("train")),
+        stream=build_data_order(planned, dataset.rows("train")),
         settings=build_settings(planned, device=device),
     )

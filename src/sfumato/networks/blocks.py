@@ -47,7 +47,7 @@ def zero(module: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def remember(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+def checkpointed(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
     """The output of a block.
 
     Args:
@@ -231,7 +231,7 @@ def double(x: Data) -> Float[Tensor, "b c *double"]:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-class Shrink(nn.Module):
+class Downsample(nn.Module):
     """Half the size: mean of neighbours, then a convolution (as costly as a strided one, and faster)."""
 
     def __init__(self, channels: int, *, dimensions: Dimensions) -> None:
@@ -244,7 +244,7 @@ class Shrink(nn.Module):
         return result
 
 
-class Grow(nn.Module):
+class Upsample(nn.Module):
     """Twice the size: nearest neighbour, then a convolution."""
 
     def __init__(self, channels: int, *, dimensions: Dimensions) -> None:

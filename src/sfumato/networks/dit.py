@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
-from sfumato.networks.blocks import Dimensions, crop, pad_to_multiple, remember, with_image
+from sfumato.networks.blocks import Dimensions, checkpointed, crop, pad_to_multiple, with_image
 from sfumato.networks.embedding import Embedding
 from sfumato.networks.tokens import (
     Everywhere,
@@ -102,5 +102,5 @@ class DiT(nn.Module):
         h = self.enter(gather_tokens(x.movedim(1, -1), self.patch))
         h = h + positions(h.shape[1:-1], width=self.width, like=h)
         for block, modulation in zip(self.blocks.children(), modulations, strict=True):
-            h = remember(block, modulation, h, recompute=self.recompute)
+            h = checkpointed(block, modulation, h, recompute=self.recompute)
         return crop(spread_tokens(self.head(last, h), self.patch).movedim(-1, 1), size)

@@ -43,8 +43,8 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import RandomFourier, labels_or_none, refuse_unknown
 from sfumato.networks.normalisation import largest_divisor, per_channel
-from sfumato.networks.skeleton import Skeleton, StageSpec
 from sfumato.networks.unet import UNetSizes
+from sfumato.networks.unet_stages import StageSpec, UNetStages
 from sfumato.typing import Data, PerItem
 
 SILU = 0.596
@@ -287,7 +287,7 @@ class MagnitudeUNet(nn.Module):
         self.multiple, self.channels_condition = 2 ** (len(plan.widths) - 1), channels_condition
         self.embed = MagnitudeEmbedding(features=first, width=widest, classes=classes, augment_labels=augment_labels)
         self.stem = Filters(channels_in + channels_condition + 1, first, kernel=3, dimensions=dimensions)
-        self.skeleton = Skeleton(plan, partial(MagnitudeStage, plan=plan), stem=first, attention="every")
+        self.skeleton = UNetStages(plan, partial(MagnitudeStage, plan=plan), stem=first, attention="every")
         self.modulated = [place.channels_out for place in self.skeleton.places]
         self.modulate = Filters(widest, sum(self.modulated), factor=1 / SILU)
         self.head = Filters(first, channels_out, kernel=3, dimensions=dimensions)

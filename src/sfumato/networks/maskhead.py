@@ -27,13 +27,13 @@ from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
 from sfumato.networks.blocks import (
     Dimensions,
-    Grow,
     ResidualBlock,
+    Upsample,
     channels_last,
+    checkpointed,
     convolution,
     crop,
     pad_to_multiple,
-    remember,
     with_image,
 )
 from sfumato.networks.embedding import Embedding
@@ -78,15 +78,15 @@ class PixelDecoder(nn.Module):
         self.stages = nn.ModuleList([plan.stage(deepest, plan.widths[-1])])
         self.grow = nn.ModuleList()
         for level in reversed(range(deepest)):
-            self.grow.append(Grow(plan.widths[level + 1], dimensions=plan.dimensions))
+            self.grow.append(Upsample(plan.widths[level + 1], dimensions=plan.dimensions))
             self.stages.append(plan.stage(level, plan.widths[level + 1], channels_skip=plan.widths[level]))
 
     def forward(self, levels: Sequence[Tensor], modulations: Iterator[Tensor]) -> list[Tensor]:
         """Features of every level, the deepest first; `levels` are those of the encoder, the finest first."""
         first, *others = self.stages.children()
-        outputs = [remember(first, next(modulations), levels[-1], recompute=self.recompute)]
+        outputs = [checkpointed(first, next(modulations), levels[-1], recompute=self.recompute)]
         for stage, grow, skip in zip(others, self.grow.children(), reversed(levels[:-1]), strict=True):
-            outputs.append(remember(stage, next(modulations), grow(outputs[-1]), skip, recompute=self.recompute))
+            outputs.append(checkpointed(stage, next(modulations), grow(outputs[-1]), skip, recompute=self.recompute))
         return outputs
 
 
@@ -229,5 +229,5 @@ class MaskHead(nn.Module):
             level = index % len(pixels)
             with torch.no_grad():
                 where = allowed(self.where(self.normalise(queries)) @ means[level])
-            queries = remember(layer, queries, pixels[level], where, recompute=self.recompute)
+            queries = checkpointed(layer, queries, pixels[level], where, recompute=self.recompute)
         return queries

@@ -42,8 +42,8 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import Embedding, Fourier, RandomFourier
 from sfumato.networks.normalisation import Normalisation, per_channel
-from sfumato.networks.skeleton import Skeleton, StageSpec
 from sfumato.networks.unet import UNetSizes
+from sfumato.networks.unet_stages import StageSpec, UNetStages
 from sfumato.typing import Data, PerItem
 
 
@@ -210,7 +210,7 @@ class ScoreStage(nn.Module):
         return x if self.scale == 1 else x.mul_(self.scale)
 
 
-class Rung(nn.Module):
+class PyramidLevel(nn.Module):
     """A level of the residual encoder: what was there one level above joins the features of this one.
 
     Args:
@@ -296,8 +296,8 @@ class ScoreUNet(nn.Module):
         )
         self.stem = convolution(received, channels, kernel=3, dimensions=dimensions)
         above = [received, *plan.widths[:-2]]
-        rungs = [Rung(n, m, plan=plan, design=design) for n, m in zip(above, plan.widths[:-1], strict=False)]
-        self.skeleton = Skeleton(
+        rungs = [PyramidLevel(n, m, plan=plan, design=design) for n, m in zip(above, plan.widths[:-1], strict=False)]
+        self.skeleton = UNetStages(
             plan,
             partial(ScoreStage, plan=plan, design=design),
             stem=channels,

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
-from sfumato.networks.blocks import Dimensions, crop, pad_to_multiple, remember, with_image, zero
+from sfumato.networks.blocks import Dimensions, checkpointed, crop, pad_to_multiple, with_image, zero
 from sfumato.networks.embedding import Embedding
 from sfumato.networks.tokens import (
     Head,
@@ -277,5 +277,5 @@ class SwinUNet(nn.Module):
         first, *rest = stages.children()
         h = first(h)
         for block in rest:
-            h = remember(block, next(modulations), h, recompute=self.recompute)
+            h = checkpointed(block, next(modulations), h, recompute=self.recompute)
         return h

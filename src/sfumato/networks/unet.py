@@ -20,14 +20,14 @@ from sfumato.errors import UsageError
 from sfumato.networks.blocks import (
     Attention,
     Dimensions,
-    Grow,
+    Downsample,
     ResidualBlock,
-    Shrink,
+    Upsample,
     channels_last,
+    checkpointed,
     convolution,
     crop,
     pad_to_multiple,
-    remember,
     with_image,
     zero,
 )
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
         self.channels = [plan.widths[0]]
         for level, width in enumerate(plan.widths):
             if level > 0:
-                self.shrink.append(Shrink(self.channels[-1], dimensions=plan.dimensions))
+                self.shrink.append(Downsample(self.channels[-1], dimensions=plan.dimensions))
                 self.channels.append(self.channels[-1])
             stages = nn.ModuleList()
             for _ in range(plan.blocks):
@@ -118,7 +118,7 @@ class Encoder(nn.Module):
             if level > 0:
                 outputs.append(self.shrink[level - 1](outputs[-1]))
             for stage in stages.children():
-                outputs.append(remember(stage, next(modulations), outputs[-1], recompute=self.recompute))
+                outputs.append(checkpointed(stage, next(modulations), outputs[-1], recompute=self.recompute))
         return outputs
 
 
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
         remaining, before = list(skips), plan.widths[-1]
         for level in reversed(range(len(plan.widths))):
             if self.levels:
-                self.grow.append(Grow(before, dimensions=plan.dimensions))
+                self.grow.append(Upsample(before, dimensions=plan.dimensions))
             stages = nn.ModuleList()
             for _ in range(plan.blocks + 1):
                 stages.append(plan.stage(level, before, channels_skip=remaining.pop()))
@@ -145,7 +145,7 @@ class Decoder(nn.Module):
             if depth > 0:
                 x = self.grow[depth - 1](x)
             for stage in stages.children():
-                x = remember(stage, next(modulations), x, skips.pop(), recompute=self.recompute)
+                x = checkpointed(stage, next(modulations), x, skips.pop(), recompute=self.recompute)
         return x
 
 

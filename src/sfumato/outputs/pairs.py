@@ -128,7 +128,7 @@ def _summary(maker: Maker, facts: Sequence[ItemFacts], *, count: int) -> dict[st
         "seconds": round(sum(each["seconds"] for each in facts), 1),
         "classes": {label: sum(each["kept"] for each in facts if each["label"] == label) for label in labels},
         "network_calls": maker.calls,
-        "check": None if check is None else check.told(),
+        "check": None if check is None else check.summary(),
     }
     return summary | {"reading": _reading(summary)}
 

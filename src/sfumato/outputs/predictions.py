@@ -30,7 +30,7 @@ from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.data.units import MaskFormat, Unit
 from sfumato.errors import UsageError
-from sfumato.evaluation.review import ErrorRegression, Signs, signs
+from sfumato.evaluation.review import ErrorRegression, UncertaintyFeatures, uncertainty_features
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
@@ -136,7 +136,7 @@ class Writer:
             planes = islice(ensembles, len(unit.cases))
             yield (self._image(unit, next(planes)) if unit.volume is None else self._volume(unit, unit.volume, planes))
 
-    def walked(self, wanted: Sequence[Unit]) -> frozenset[str]:
+    def recorded(self, wanted: Sequence[Unit]) -> frozenset[str]:
         """The cases whose process is shown: of a volume, its middle plane."""
         strips = PROCESS_STRIPS if "process" in self.writing.save else 0
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
@@ -148,7 +148,7 @@ class Writer:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, _doubt(maps), [signs(ensemble.members)])
+        return self._row(unit, files, maps, _doubt(maps), [uncertainty_features(ensemble.members)])
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
         stack, seen = _Stack.like(file, unit), []
@@ -157,7 +157,7 @@ class Writer:
             if "overlay" in self.writing.save:
                 with spared_picture(f"an overlay of {unit.id}"):
                     stack.show(unit.cases[number], ensemble)
-            seen.append(signs(ensemble.members))
+            seen.append(uncertainty_features(ensemble.members))
             self._process(unit.id, ensemble)
         put, maps = partial(self._nifti, stack), stack.maps()
         files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
@@ -220,11 +220,13 @@ class Writer:
 
     def _process(self, name: str, ensemble: Ensemble) -> None:
         """The first member's way from noise and back into it, as a strip and an animation."""
-        if ensemble.film is None or len(ensemble.film.steps) < 2:
+        if ensemble.trajectory is None or len(ensemble.trajectory.steps) < 2:
             return
         with spared_picture(f"the process of {name}"):
             shown = partial(_foreground, classes=len(self.spec.mask_classes))
-            sheet, moving = film_pictures(ensemble.film.steps, *(list(map(shown, kind)) for kind in ensemble.film[1:]))
+            sheet, moving = film_pictures(
+                ensemble.trajectory.steps, *(list(map(shown, kind)) for kind in ensemble.trajectory[1:])
+            )
             self._at(f"process/{name}.png").write_bytes(sheet)
             self._at(f"process/{name}.gif").write_bytes(moving)
 
@@ -234,7 +236,7 @@ class Writer:
         return path
 
     def _row(
-        self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[Signs]
+        self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[UncertaintyFeatures]
     ) -> ManifestRow:
         numbers = {
             "area": float((maps.mask > 0).mean()),

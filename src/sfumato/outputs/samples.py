@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
-from sfumato.experiment.inference import Wanted
+from sfumato.experiment.inference import SampleRequest
 from sfumato.experiment.output_folder import numbered_file
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.sample_requests import UNCONDITIONAL
@@ -44,17 +44,19 @@ METHODS: dict[Enlarging, Image.Resampling] = {
 }
 
 
-def item_of(image: Wanted) -> str:
+def item_of(image: SampleRequest) -> str:
     """The name of an image, or of a pair, in the ledger and of its files."""
     return f"{image.number:06}"
 
 
-def label_of(image: Wanted) -> str:
+def label_of(image: SampleRequest) -> str:
     """The class of an image in words."""
     return image.label or UNCONDITIONAL
 
 
-def sample_files(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdirs: bool = False) -> dict[int, str]:
+def sample_files(
+    wanted: Sequence[SampleRequest], *, channels: int, below: str = "", subdirs: bool = False
+) -> dict[int, str]:
     """The file of each image of so many channels by its number, relative to the folder.
 
     Args:
@@ -77,18 +79,18 @@ def enlarged(image: np.ndarray, height: int | None, method: Enlarging) -> np.nda
     return np.stack([np.asarray(channel.resize((width, height), METHODS[method])) for channel in channels], axis=-1)
 
 
-def _safe_names(wanted: Sequence[Wanted]) -> dict[str, str]:
+def _safe_names(wanted: Sequence[SampleRequest]) -> dict[str, str]:
     """The name of the folder or file of each class."""
     labels = sorted({label_of(image) for image in wanted})
     return dict(zip(labels, file_names(labels, taken=OTHERS), strict=True))
 
 
-def pictured(wanted: Sequence[Wanted]) -> set[int]:
+def pictured(wanted: Sequence[SampleRequest]) -> set[int]:
     """Numbers of the images that a sheet shows."""
     return {number for sheet in _sheets(wanted) for number in sheet.images}
 
 
-def write_sheets(wanted: Sequence[Wanted], folder: Path, aside: Path) -> None:
+def write_sheets(wanted: Sequence[SampleRequest], folder: Path, aside: Path) -> None:
     """Preview grids and class sheets, of the images as they were made.
 
     Args:
@@ -113,7 +115,7 @@ class _Sheet(NamedTuple):
     columns: int
 
 
-def _sheets(wanted: Sequence[Wanted]) -> Iterator[_Sheet]:
+def _sheets(wanted: Sequence[SampleRequest]) -> Iterator[_Sheet]:
     """Preview grids over all images, and one sheet for each class."""
     in_turn = [image.number for image in _in_turn(wanted)]
     for number in _GRIDS:
@@ -126,7 +128,7 @@ def _sheets(wanted: Sequence[Wanted]) -> Iterator[_Sheet]:
         yield _Sheet(f"{name}.png", numbers, min(8, len(numbers)))
 
 
-def _in_turn(wanted: Sequence[Wanted]) -> list[Wanted]:
+def _in_turn(wanted: Sequence[SampleRequest]) -> list[SampleRequest]:
     """The classes in turn, so that a preview shows them all."""
     seen: Counter[str | None] = Counter()
     order: list[tuple[int, int]] = []

@@ -10,16 +10,16 @@ from torch.nn import functional
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.metrics.fidelity import Features
 from sfumato.networks.classifier import Classifier
 from sfumato.tasks.task import batch_noise
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
-from sfumato.training.stream import Batch, Stream
 from sfumato.typing import Data
 
 FEATURE_BATCH = 64
@@ -31,14 +31,14 @@ class Classify:
     """The loss of a classifier on a prepared dataset.
 
     Args:
-        pack: the dataset.
+        dataset: the dataset.
         augment: how images are varied.
         seed: of the run.
         weights: of each class in the loss; None for 1.
         device: where the network is.
     """
 
-    pack: Pack
+    dataset: Dataset
     augment: Ranges
     seed: int
     weights: tuple[float, ...] | None = None
@@ -47,15 +47,15 @@ class Classify:
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of each item, times the weight of its class."""
         noise = batch_noise(self.seed, batch, self.device)
-        images = self.pack.images(batch.rows, self.device)
+        images = self.dataset.images(batch.rows, self.device)
         images, _ = apply(images, None, draw_parameters(self.augment, noise, images))
-        labels = self.pack.labels(batch.rows).to(self.device)
+        labels = self.dataset.labels(batch.rows).to(self.device)
         losses = functional.cross_entropy(network(images), labels, reduction="none")
         return {"loss": losses if self.weights is None else losses * losses.new_tensor(self.weights)[labels]}
 
 
 def fit_classifier(
-    pack: Pack,
+    dataset: Dataset,
     *,
     augment: Ranges,
     rows: Sequence[int] | None = None,
@@ -69,14 +69,14 @@ def fit_classifier(
     Raises:
         ValueError: the dataset has no labels.
     """
-    if not pack.spec.classes:
+    if not dataset.spec.classes:
         raise ValueError("a classifier needs a dataset with labels")
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(seed)
-        network = Classifier(channels_in=pack.spec.channels, classes=len(pack.spec.classes)).to(device)
-    job = Classify(pack=pack, augment=augment, seed=seed, device=device)
+        network = Classifier(channels_in=dataset.spec.channels, classes=len(dataset.spec.classes)).to(device)
+    job = Classify(dataset=dataset, augment=augment, seed=seed, device=device)
     trained = fit_downstream(
-        network, job.loss, pack.rows("train") if rows is None else rows, steps=steps, batch=batch, seed=seed
+        network, job.loss, dataset.rows("train") if rows is None else rows, steps=steps, batch=batch, seed=seed
     )
     assert isinstance(trained, Classifier)
     return trained
@@ -97,20 +97,20 @@ def fit_downstream(
     """
     optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
     parts = TrainingState(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
-    stream = Stream(rows=tuple(rows), batch=batch, seed=seed)
+    stream = DataOrder(rows=tuple(rows), batch=batch, seed=seed)
     settings = TrainingSettings(learning_rate=1e-3, warmup_steps=20, seed=seed)
-    for _ in training_loop(parts, loss, stream, until=Until(steps=steps), settings=settings):
+    for _ in training_loop(parts, loss, stream, until=StoppingCriterion(steps=steps), settings=settings):
         pass
     return parts.ema.network.eval()
 
 
 @torch.inference_mode()
 def class_probabilities(
-    network: nn.Module, pack: Pack, rows: Sequence[int], *, device: str = "cpu"
+    network: nn.Module, dataset: Dataset, rows: Sequence[int], *, device: str = "cpu"
 ) -> Float[Tensor, "n k"]:
     """The probability of each class for each of these rows, on the CPU."""
     parts = [rows[start : start + FEATURE_BATCH] for start in range(0, len(rows), FEATURE_BATCH)]
-    return torch.cat([network(pack.images(part, device)).float().softmax(1).cpu() for part in parts])
+    return torch.cat([network(dataset.images(part, device)).float().softmax(1).cpu() for part in parts])
 
 
 class OwnSpace:

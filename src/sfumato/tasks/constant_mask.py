@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.wording import counted
@@ -83,7 +83,7 @@ class BesideConstant(NamedTuple):
         """Whether more can be said about the model."""
         return self.verdict == "better"
 
-    def told(self, whom: str) -> str:
+    def sentence(self, whom: str) -> str:
         """That the model is not better, in a sentence without its full stop; `whom` names it."""
         verb = "is no better than" if self.verdict == "no better" else "cannot be told from"
         return (
@@ -104,23 +104,23 @@ class BesideConstant(NamedTuple):
         }
 
 
-def best_constant_mask(pack: Pack, rows: Sequence[int], score: Score | None = None) -> ConstantMask:
+def best_constant_mask(dataset: Dataset, rows: Sequence[int], score: Score | None = None) -> ConstantMask:
     """The constant mask that is best on these rows, in the model's own size.
 
     Args:
-        pack: the dataset; its training masks say what is usual.
+        dataset: the dataset; its training masks say what is usual.
         rows: what is scored.
         score: how; else the mean Dice over readers and foreground classes.
     """
-    readers = [readers_of(pack, row) for row in rows] if score is None else []
-    classes = len(pack.spec.mask_classes)
+    readers = [readers_of(dataset, row) for row in rows] if score is None else []
+    classes = len(dataset.spec.mask_classes)
 
     def scored(mask: _Mask) -> list[float]:
         if score is None:
             return [reader_dice(mask, of_case, classes) for of_case in readers]
         return [score(row, mask) for row in rows]
 
-    found = [ConstantMask(name, np.array(scored(mask))) for name, mask in _constant_masks(pack)]
+    found = [ConstantMask(name, np.array(scored(mask))) for name, mask in _constant_masks(dataset)]
     return max(found, key=lambda each: float(each.scores.mean()))
 
 
@@ -131,31 +131,31 @@ def compare_with_constant(scores: _Scores, constant: ConstantMask, patients: Seq
     return BesideConstant(constant.name, float(constant.scores.mean()), float(known.mean()), difference)
 
 
-def patients_of(pack: Pack, rows: Sequence[int]) -> list[str]:
+def patients_of(dataset: Dataset, rows: Sequence[int]) -> list[str]:
     """Whose each case is; itself where nobody is known."""
-    cases = [pack.cases[row] for row in rows]
+    cases = [dataset.cases[row] for row in rows]
     return [case.patient or case.id for case in cases]
 
 
-def _constant_masks(pack: Pack) -> Iterator[tuple[str, _Mask]]:
-    names, size = pack.spec.mask_classes, pack.spec.size
+def _constant_masks(dataset: Dataset) -> Iterator[tuple[str, _Mask]]:
+    names, size = dataset.spec.mask_classes, dataset.spec.size
     yield "an empty mask", np.zeros(size, np.uint8)
     for index, name in enumerate(names[1:], start=1):
         what = "the object" if len(names) == 2 else name
         yield f"{what} on every pixel", np.full(size, index, np.uint8)
-    shares = _shares(pack)
+    shares = _shares(dataset)
     likeliest = shares[1:].argmax(0) + 1
     for share in USUAL:
         mask = np.where(1 - shares[0] >= share, likeliest, 0).astype(np.uint8)
         yield f"the mask of what {share:.0%} of the training cases have at each pixel", mask
 
 
-def _shares(pack: Pack) -> Float[np.ndarray, "classes h w"]:
+def _shares(dataset: Dataset) -> Float[np.ndarray, "classes h w"]:
     """How often each pixel has each class, over training cases and readers; background where nobody says anything."""
-    classes = np.arange(len(pack.spec.mask_classes))[:, None, None]
-    counts = np.zeros((len(classes), *pack.spec.size))
-    for row in pack.rows("train", at_most=LEARNED_FROM):
-        for mask in readers_of(pack, row):
+    classes = np.arange(len(dataset.spec.mask_classes))[:, None, None]
+    counts = np.zeros((len(classes), *dataset.spec.size))
+    for row in dataset.rows("train", at_most=LEARNED_FROM):
+        for mask in readers_of(dataset, row):
             counts += (mask == classes) & (mask != IGNORED)
     counts[0] += counts.sum(0) == 0
     shares: Float[np.ndarray, "classes h w"] = counts / counts.sum(0)

@@ -43,7 +43,7 @@ def count_calls(process: Process, sampler: Sampler, guidance: Guidance, *, chann
         guidance: away from what.
         channels: of the data.
     """
-    process = SAMPLERS[sampler.name].walked(process)
+    process = SAMPLERS[sampler.name].sampled_process(process)
     network = _Counter(process.channels(channels)[1])
 
     def denoiser(counted: Network) -> Denoise:
@@ -57,5 +57,5 @@ def count_calls(process: Process, sampler: Sampler, guidance: Guidance, *, chann
         if sampler.warm
         else process.prior(like, noise, t=sampler.times[0])
     )
-    last(sampler.walk(process, denoise, x, Condition(label=torch.zeros(1, dtype=torch.int64)), noise))
+    last(sampler.sampling_loop(process, denoise, x, Condition(label=torch.zeros(1, dtype=torch.int64)), noise))
     return network.items

@@ -35,7 +35,7 @@ def sampled_deviation(process: Process, sampler: Sampler, *, deviation: float) -
         sampler: how.
         deviation: d, the standard deviation of the data.
     """
-    walked = SAMPLERS[sampler.name].walked(process)
+    walked = SAMPLERS[sampler.name].sampled_process(process)
     if SAMPLERS[sampler.name].any_process or not isinstance(walked, Gaussian):
         return 1.0
     gaussian = walked
@@ -46,5 +46,5 @@ def sampled_deviation(process: Process, sampler: Sampler, *, deviation: float) -
 
     like, noise = torch.zeros(1, 1, _SIDE, _SIDE, dtype=torch.float64), Noise([0])
     x = gaussian.corrupt(deviation * noise.normal(like), sampler.times[0], noise)
-    drawn = last(sampler.walk(gaussian, denoise, x, Condition(), noise)).x
+    drawn = last(sampler.sampling_loop(gaussian, denoise, x, Condition(), noise)).x
     return float(drawn.std()) / deviation

@@ -77,7 +77,7 @@ class Layout(NamedTuple):
         return self.classes if self.from_mask else 0
 
     @property
-    def told(self) -> str:
+    def contents(self) -> str:
         """What x0 is, in words."""
         return {"joint": "images with their masks", "mask": "masks"}.get(self.pairs, "images")
 

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.metrics.overlap import overlap
 from sfumato.randomness import Noise
 
 
-def readers_of(pack: Pack, row: int) -> np.ndarray:
+def readers_of(dataset: Dataset, row: int) -> np.ndarray:
     """The masks of those who outlined a case (readers, h, w), in the model's own size."""
-    readers = range(int(pack.readings([row])))
-    return pack.masks([row] * len(readers), readers).numpy()
+    readers = range(int(dataset.readings([row])))
+    return dataset.masks([row] * len(readers), readers).numpy()
 
 
-def drawn_readers(pack: Pack, rows: Sequence[int], noise: Noise) -> list[int]:
+def drawn_readers(dataset: Dataset, rows: Sequence[int], noise: Noise) -> list[int]:
     """One of those who outlined it for each case, drawn from its own noise."""
-    drawn: list[int] = (noise.on("cpu").uniform() * pack.readings(rows)).long().tolist()  # where the counts are
+    drawn: list[int] = (noise.on("cpu").uniform() * dataset.readings(rows)).long().tolist()  # where the counts are
     return drawn
 
 

@@ -25,11 +25,11 @@ from torch.nn import functional
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
-from sfumato.diffusion.pieces import Pieces, piece_size
+from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.metrics.overlap import overlap, summarise_overlap
 from sfumato.randomness import Noise, derive_seed
@@ -49,7 +49,7 @@ from sfumato.tasks.task import (
     stratified,
     to_uint8,
 )
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 from sfumato.typing import Data, Masks, Output, PerItem, State
 
 PREVIEW_CASES = 12
@@ -70,10 +70,10 @@ class Segment:
     """The segmentation job on one dataset.
 
     Args:
-        pack: the prepared dataset.
+        dataset: the prepared dataset.
         process: the diffusion process, or `Deterministic`.
         sampler: how masks are drawn on the validation split.
-        rows: rows of `pack` to validate on.
+        rows: rows of `dataset` to validate on.
         augment: how images and masks are varied.
         objective: what is minimised.
         batch: global batch size.
@@ -84,7 +84,7 @@ class Segment:
         device: where the network is.
     """
 
-    pack: Pack
+    dataset: Dataset
     process: Process
     sampler: Sampler
     rows: Sequence[int]
@@ -100,15 +100,15 @@ class Segment:
     @property
     def classes(self) -> int:
         """Number of mask classes, with the background."""
-        return len(self.pack.spec.mask_classes)
+        return len(self.dataset.spec.mask_classes)
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
         t = self.process.times(stratified(noise, batch.slots, self.batch))
-        readers = drawn_readers(self.pack, batch.rows, noise)
-        images = self.pack.images(batch.rows, self.device)
-        masks = self.pack.masks(batch.rows, readers, self.device)
+        readers = drawn_readers(self.dataset, batch.rows, noise)
+        images = self.dataset.images(batch.rows, self.device)
+        masks = self.dataset.masks(batch.rows, readers, self.device)
         images, moved = apply(images, masks, draw_parameters(self.augment, noise, images))
         assert moved is not None
         return self._terms(network, images, moved, t, noise, self.objective)
@@ -117,7 +117,7 @@ class Segment:
         self, network: nn.Module, images: Data, masks: Masks, t: PerItem, noise: Noise, objective: Objective
     ) -> Mapping[str, Tensor]:
         """An objective's terms of images with their masks at given times."""
-        ignored = masks == IGNORED if self.pack.spec.ignore else None
+        ignored = masks == IGNORED if self.dataset.spec.ignore else None
         x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
@@ -156,7 +156,10 @@ class Segment:
         summary = summarise_overlap(
             [
                 overlap(
-                    mask[truth != IGNORED], truth[truth != IGNORED], classes=self.classes, case=self.pack.cases[row].id
+                    mask[truth != IGNORED],
+                    truth[truth != IGNORED],
+                    classes=self.classes,
+                    case=self.dataset.cases[row].id,
                 )
                 for row, mask, truth in zip(self.rows, predicted, self._truth(self.rows), strict=True)
             ]
@@ -165,7 +168,7 @@ class Segment:
 
     def constant(self) -> ConstantMask:
         """The mask that is best for all validation rows alike, by the metric that decides."""
-        return constant_of(self.pack, self.rows, self.metric)
+        return constant_of(self.dataset, self.rows, self.metric)
 
     @torch.inference_mode()
     def _held_out(self, network: nn.Module) -> Scores:
@@ -179,41 +182,43 @@ class Segment:
             places = range(start, start + len(part))
             noise = Noise([derive_seed(self.seed, "held out", place) for place in places], self.device)
             t = self.process.times(stratified(noise, places, len(self.rows)))
-            images, masks = self.pack.images(part, self.device), self.pack.masks(part, None, self.device)
+            images, masks = self.dataset.images(part, self.device), self.dataset.masks(part, None, self.device)
             losses.append(self._terms(network, images, masks, t, noise, objective)["loss"].double().cpu())
         return {"loss_held_out": float(torch.cat(losses).mean())}
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
         rows = self.rows[:PREVIEW_CASES]
-        images, truth = to_uint8(self.pack.images(rows)), self._truth(rows)
+        images, truth = to_uint8(self.dataset.images(rows)), self._truth(rows)
         truth[truth == IGNORED] = 0  # otherwise they are outlined as a class
         return [Shown(*case) for case in zip(images, self._predict(network, rows), truth, strict=True)]
 
     def _truth(self, rows: Sequence[int]) -> np.ndarray:
-        return self.pack.masks(rows, None).numpy()
+        return self.dataset.masks(rows, None).numpy()
 
     def _predict(self, network: nn.Module, rows: Sequence[int]) -> np.ndarray:
-        seeds = [derive_seed(self.seed, "validate", self.pack.cases[row].id) for row in rows]
+        seeds = [derive_seed(self.seed, "validate", self.dataset.cases[row].id) for row in rows]
         drawn = []
         for start in range(0, len(rows), self.batch):
             part = slice(start, start + self.batch)
-            images = self.pack.images(rows[part], self.device)
+            images = self.dataset.images(rows[part], self.device)
             steps = draw_masks(self.process, network, self.sampler, images, self.classes, seeds=seeds[part])
             drawn.append(last(steps).x0)
         return torch.cat(drawn).argmax(1).cpu().numpy()
 
 
-def constant_of(pack: Pack, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
+def constant_of(dataset: Dataset, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
     """The best constant mask on some rows, scored as a validation scores: against the first reader."""
-    truth = dict(zip(rows, pack.masks(rows, None).numpy(), strict=True))
+    truth = dict(zip(rows, dataset.masks(rows, None).numpy(), strict=True))
 
     def score(row: int, mask: np.ndarray) -> float:
         said = truth[row] != IGNORED
-        scored = overlap(mask[said], truth[row][said], classes=len(pack.spec.mask_classes), case=pack.cases[row].id)
+        scored = overlap(
+            mask[said], truth[row][said], classes=len(dataset.spec.mask_classes), case=dataset.cases[row].id
+        )
         return float(getattr(scored, metric).mean())
 
-    return best_constant_mask(pack, rows, score)
+    return best_constant_mask(dataset, rows, score)
 
 
 @torch.inference_mode()
@@ -245,7 +250,7 @@ def draw_masks(
     like = images.new_empty((len(images), classes, *images.shape[2:]))
 
     def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, Pieces(network, piece_size(like))))
+        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(like))))
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
     yield from sampler(process, around(denoise), like, Condition(image=images), noise, start=start)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guidance
-from sfumato.diffusion.pieces import Pieces, piece_size
+from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.evenly import evenly
@@ -31,7 +31,7 @@ from sfumato.metrics.gap import paired_gap
 from sfumato.networks.uncertainty import weighted_loss
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import GenerateMetric, Pairs
-from sfumato.tasks.judge import Judge
+from sfumato.tasks.image_distance import ImageDistance
 from sfumato.tasks.pairs import Beside, Joined, Layout
 from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
@@ -45,7 +45,7 @@ from sfumato.tasks.task import (
     stratified,
     to_uint8,
 )
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 from sfumato.typing import Data, Masks, PerItem
 
 PREVIEW_IMAGES = 32
@@ -56,11 +56,11 @@ class Synthesise:
     """The synthesis job on one dataset.
 
     Args:
-        pack: the prepared dataset.
+        dataset: the prepared dataset.
         process: the diffusion process.
         sampler: how previews are drawn.
         guidance: of previews.
-        rows: rows of `pack` to validate on.
+        rows: rows of `dataset` to validate on.
         train_rows: training rows to compare them with.
         augment: how images are varied; the network is told what a `Pipe` does.
         drop_label: share of labels, with the masks that images are made from, dropped in training.
@@ -69,13 +69,13 @@ class Synthesise:
         batch: global batch size.
         seed: of the run.
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
-        judge: scores drawn images; None: none are drawn to be scored.
+        image_distance: scores drawn images; None: none are drawn to be scored.
         metric: what decides which weights are best, `loss` or `kid`.
         pairs: what is made of images with masks.
         device: where the network is.
     """
 
-    pack: Pack
+    dataset: Dataset
     process: Process
     sampler: Sampler
     guidance: Guidance
@@ -87,7 +87,7 @@ class Synthesise:
     seed: int
     uncertainty: bool = False
     self_condition: float = 0.0
-    judge: Judge | None = None
+    image_distance: ImageDistance | None = None
     metric: GenerateMetric = "loss"
     pairs: Pairs = "none"
     device: str = "cpu"
@@ -95,12 +95,12 @@ class Synthesise:
     @property
     def classes(self) -> int:
         """Number of label classes; 0 for an unconditional model."""
-        return len(self.pack.spec.classes)
+        return len(self.dataset.spec.classes)
 
     @property
     def layout(self) -> Layout:
         """What is made of a pair."""
-        return Layout.of(self.pairs, self.pack.spec)
+        return Layout.of(self.pairs, self.dataset.spec)
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The process's loss of each item."""
@@ -108,7 +108,9 @@ class Synthesise:
         t, layout = self.process.times(stratified(noise, batch.slots, self.batch)), self.layout
         dropped = noise.uniform() < self.drop_label
         label = torch.where(dropped, self.classes, self._labels(batch.rows)) if self.classes else None
-        images, masks, told = self._varied(self.pack.images(batch.rows, self.device), self._masks(batch, noise), noise)
+        images, masks, told = self._varied(
+            self.dataset.images(batch.rows, self.device), self._masks(batch, noise), noise
+        )
         x0, beside = layout.states(images, masks), layout.shown(masks)
         if beside is not None:
             beside = beside.masked_fill(dropped.view(-1, *[1] * (beside.ndim - 1)), 0.0)
@@ -116,17 +118,17 @@ class Synthesise:
         return {"loss": self._weighed(network, error, x0, t)} if self.uncertainty else {"loss": error}
 
     def _labels(self, rows: Sequence[int]) -> Tensor:
-        return self.pack.labels(rows).to(self.device)
+        return self.dataset.labels(rows).to(self.device)
 
     def _masks(self, batch: Batch, noise: Noise) -> Masks | None:
         """The mask of one reader for each item; None where masks are not looked at."""
         if not self.layout.paired:
             return None
-        return self.pack.masks(batch.rows, drawn_readers(self.pack, batch.rows, noise), self.device)
+        return self.dataset.masks(batch.rows, drawn_readers(self.dataset, batch.rows, noise), self.device)
 
     def _first_masks(self, rows: Sequence[int]) -> Masks | None:
         """The mask of the first reader, for what must be the same each time."""
-        return self.pack.masks(rows, None, self.device) if self.layout.paired else None
+        return self.dataset.masks(rows, None, self.device) if self.layout.paired else None
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> Scores:
@@ -136,19 +138,21 @@ class Synthesise:
         gap = paired_gap(held_out, seen, np.array(known))
         scores = {"loss_held_out": float(held_out.mean()), "loss_train": float(seen.mean())}
         scores |= {"gap": gap.value, "gap_error": gap.error}
-        if self.judge is not None:
-            rows = [self.rows[k % len(self.rows)] for k in range(self.judge.images)]
-            labels = self.pack.labels(rows).tolist() if self.classes else [None] * len(rows)
+        if self.image_distance is not None:
+            rows = [self.rows[k % len(self.rows)] for k in range(self.image_distance.images)]
+            labels = self.dataset.labels(rows).tolist() if self.classes else [None] * len(rows)
             images = self.layout.parted(self._draw(network, labels, "judged", self._first_masks(rows))).images
-            assert images is not None, "a judge compares images"
-            scores["kid"] = self.judge.distance(images)
+            assert images is not None, "distances are between images"
+            scores["kid"] = self.image_distance.distance(images)
         return {"score": -scores["kid" if self.metric == "kid" else "loss_held_out"], **scores}
 
     def control(self) -> tuple[str, float] | None:
         """The distance of real images, of as many from the training split; a loss has that on training images."""
-        if self.metric != "kid" or self.judge is None:
+        if self.metric != "kid" or self.image_distance is None:
             return None
-        return "real images", self.judge.distance(self.pack.images(evenly(self.train_rows, self.judge.images)))
+        return "real images", self.image_distance.distance(
+            self.dataset.images(evenly(self.train_rows, self.image_distance.images))
+        )
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Samples, the classes in turn; images that are made from masks with these."""
@@ -172,7 +176,7 @@ class Synthesise:
         for start in range(0, len(labels), self.batch):
             part = labels[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, purpose, start + k) for k in range(len(part))], self.device)
-            like = torch.empty((len(part), layout.state, *self.pack.spec.size), device=self.device)
+            like = torch.empty((len(part), layout.state, *self.dataset.spec.size), device=self.device)
             x = self.process.prior(like, noise, t=self.sampler.times[0])
             beside = None if masks is None else layout.shown(masks[start : start + self.batch])
             steps = draw_images(
@@ -205,7 +209,7 @@ class Synthesise:
             part = rows[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, "validate", start + k) for k in range(len(part))], self.device)
             masks, label = self._first_masks(part), self._labels(part) if self.classes else None
-            x0 = self.layout.states(self.pack.images(part, self.device), masks)
+            x0 = self.layout.states(self.dataset.images(part, self.device), masks)
             condition = Condition(image=self.layout.shown(masks), label=label)
             t = self.process.times(stratified(noise, range(start, start + len(part)), len(rows)))
             losses.append(self._denoising_loss(network, x0, condition, t, noise).double().cpu().numpy())
@@ -255,15 +259,15 @@ def draw_images(
     Yields:
         Steps; the last one holds the images, about in [-1, 1].
     """
-    process, label = SAMPLERS[sampler.name].walked(process), None
+    process, label = SAMPLERS[sampler.name].sampled_process(process), None
     if classes:
         label = torch.tensor([classes if k is None else k for k in labels], device=x.device)
 
     def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, Pieces(network, piece_size(x)), clip=1.0))
+        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(x)), clip=1.0))
 
     denoise = guidance.around(process, network, denoiser, unlabelled=classes or None, drops_image=beside is not None)
-    yield from sampler.walk(process, denoise, x, Condition(image=beside, label=label), noise)
+    yield from sampler.sampling_loop(process, denoise, x, Condition(image=beside, label=label), noise)
 
 
 def _pictured(masks: np.ndarray, classes: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, with_estimate
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.randomness import Noise, derive_seed
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 from sfumato.typing import Data, Output, PerItem, Times
 
 Scores = Mapping[str, float]
@@ -95,9 +95,13 @@ class Sampler:
         """The denoiser for one walk; it remembers its last estimate if the network is shown that."""
         return SelfConditioned(denoise, self.self_condition) if self.self_condition else denoise
 
-    def walk(self, process: Process, denoise: Denoise, x: Data, condition: Condition, noise: Noise) -> Iterator[Step]:
+    def sampling_loop(
+        self, process: Process, denoise: Denoise, x: Data, condition: Condition, noise: Noise
+    ) -> Iterator[Step]:
         """The steps of one batch from `x`, its state at the first time."""
-        return SAMPLERS[self.name].walk(process, denoise, x, condition, noise, times=self.times, **self.options)
+        return SAMPLERS[self.name].sampling_loop(
+            process, denoise, x, condition, noise, times=self.times, **self.options
+        )
 
     def __call__(
         self,
@@ -118,7 +122,7 @@ class Sampler:
             raise ValueError("this sampler starts from an estimate of the data; give it one as `start`")
         t = self.times[0]
         x = process.prior(like, noise, t=t) if start is None else process.corrupt(start, t, noise)
-        return self.walk(process, denoise, x, condition, noise)
+        return self.sampling_loop(process, denoise, x, condition, noise)
 
 
 def batch_noise(seed: int, batch: Batch, device: str) -> Noise:

@@ -32,7 +32,7 @@ class Other(NamedTuple):
     key: str
 
 
-def judge(best: dict[str, Any], scores: Mapping[str, float], *, metric: str, other: Other, step: int) -> bool:
+def note_validation(best: dict[str, Any], scores: Mapping[str, float], *, metric: str, other: Other, step: int) -> bool:
     """Note a validation; whether the weights of this step are the best by either number.
 
     Args:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from sfumato.randomness import derive_seed
 from sfumato.training.adversary import DISCRIMINATOR
+from sfumato.training.data_order import Batch
 from sfumato.training.precision import Precision, autocast
 from sfumato.training.processes import add_up, gather_rows, rank
 from sfumato.training.shard import own_sums, total_norm
-from sfumato.training.stream import Batch
 
 Loss = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 """Network (in training mode, perhaps compiled) and batch -> loss terms of shape (b,); `loss` is their weighted sum.

@@ -1,7 +1,7 @@
 """The training loop: `for progress in training_loop(...)`.
 
 It knows networks, losses and batches, not diffusion. A step is a pure function of what `TrainingState` holds and of
-its number: the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own
+its number: the data come from `DataOrder`, random numbers of the loss from (seed, step, slot), dropout from torch's own
 generator, which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a
 checkpoint ends with the same bits. The gradient is the same for any number of processes and pieces
 (`sfumato.training.gradient`); when memory runs out, the pieces are halved and the step begins again. A step whose loss
@@ -22,6 +22,7 @@ from torch import nn
 
 from sfumato.errors import SfumatoError, UsageError, listed
 from sfumato.memory import out_of_memory
+from sfumato.training.data_order import DataOrder
 from sfumato.training.gradient import (
     Loss,
     MicroBatch,
@@ -38,7 +39,6 @@ from sfumato.training.precision import Precision
 from sfumato.training.processes import rank, smallest, world
 from sfumato.training.rate import RateSchedule, learning_rate_at
 from sfumato.training.shard import is_sharded
-from sfumato.training.stream import Stream
 from sfumato.typing import Constrained
 
 WINDOW = 1000
@@ -46,7 +46,7 @@ WINDOW = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Until:
+class StoppingCriterion:
     """How long to train: steps or images, or minutes, or one of the former with minutes as a ceiling.
 
     The share of the run that is done is the larger of what the count says and what the clock says, so the learning rate
@@ -175,9 +175,9 @@ def _never() -> bool:
 def training_loop(
     parts: TrainingState,
     loss: Loss,
-    stream: Stream,
+    stream: DataOrder,
     *,
-    until: Until,
+    until: StoppingCriterion,
     settings: TrainingSettings,
     stopping: Callable[[], bool] = _never,
 ) -> Iterator[Progress]:
@@ -260,7 +260,7 @@ def _gradient(
     parts: TrainingState,
     network: nn.Module,
     loss: Loss,
-    stream: Stream,
+    stream: DataOrder,
     settings: TrainingSettings,
     clock: _Clock,
     stopping: Callable[[], bool],
@@ -293,7 +293,13 @@ def _gradient(
 
 
 def _backpropagated(
-    parts: TrainingState, network: nn.Module, loss: Loss, stream: Stream, settings: TrainingSettings, *, weight: float
+    parts: TrainingState,
+    network: nn.Module,
+    loss: Loss,
+    stream: DataOrder,
+    settings: TrainingSettings,
+    *,
+    weight: float,
 ) -> list[MicroBatch]:
     """All pieces of this process; half as large, and all of them again, when memory runs out."""
     while True:
@@ -316,7 +322,7 @@ def _backpropagated(
             torch.cuda.empty_cache()
 
 
-def _cut(parts: TrainingState, stream: Stream, settings: TrainingSettings) -> int:
+def _cut(parts: TrainingState, stream: DataOrder, settings: TrainingSettings) -> int:
     """Pieces into which a process cuts its share: as many for each process, whose share may be larger by one sample."""
     share = math.ceil(stream.batch / world())
     wanted = settings.accumulate if parts.piece is None else max(settings.accumulate, math.ceil(share / parts.piece))

@@ -13,12 +13,12 @@ from torch.distributed.rendezvous import rendezvous
 
 from sfumato.errors import ResourceError, Stopped, UsageError
 from sfumato.training.launch import adopt_slurm, started_world
-from sfumato.training.watch import PATIENCE, Watch
+from sfumato.training.watchdog import PATIENCE, Watchdog
 
 _device = "auto"
 """The word for where this process works."""
 
-_watch: Watch | None = None
+_watch: Watchdog | None = None
 """Over the processes that have joined; they are as global as torch's process group."""
 
 
@@ -39,7 +39,7 @@ def process_group(*, patience: float = PATIENCE) -> Iterator[None]:
         yield
         return
     store = _met(patience)
-    _watch = Watch(PrefixStore("watch", store), rank=rank(), world=world(), patience=patience)
+    _watch = Watchdog(PrefixStore("watch", store), rank=rank(), world=world(), patience=patience)
     try:
         with _watch.over():
             yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN_ARM, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, measure_arms
@@ -95,9 +95,9 @@ def audit(
     model = _segmenter(run, device=worker)
     arms = arms_of(model, load_twin(run, device=worker), calls=calls, members=members or model.recipe.sample.samples)
     origin = Run(run).found_dataset() if source is None else Path(source)
-    pack = _opened(origin, model)
-    rows = evenly(pack.rows(split), cases)
-    patients = patients_of(pack, rows)
+    dataset = _opened(origin, model)
+    rows = evenly(dataset.rows(split), cases)
+    patients = patients_of(dataset, rows)
     if len(set(patients)) < _FEWEST:
         whose = f"{counted(len(rows), 'case')} of {counted(len(set(patients)), 'patient')}"
         raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{_FEWEST} patients or more")
@@ -105,18 +105,18 @@ def audit(
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure_arms(
                 arms,
-                pack,
+                dataset,
                 rows,
                 batch=batch,
                 seed=seed,
                 progress=lambda done, name: progress.update(done, note=name),
             )
-        constant = best_constant_mask(pack, rows)
-        done = Audit(arms=arms, table=table, patients=patients, readers=pack.spec.readers, constant=constant)
-        _write_scores(folder, table, [pack.cases[row].id for row in rows], patients, split)
+        constant = best_constant_mask(dataset, rows)
+        done = Audit(arms=arms, table=table, patients=patients, readers=dataset.spec.readers, constant=constant)
+        _write_scores(folder, table, [dataset.cases[row].id for row in rows], patients, split)
         summary = _summary(done, split)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        write_provenance(folder, inputs={"run": run, "dataset": origin}, seed=seed, model=model.told)
+        write_provenance(folder, inputs={"run": run, "dataset": origin}, seed=seed, model=model.provenance)
     return Audited(out, done.lines(), done.beside_constant(RECOMMENDED), summary)
 
 
@@ -134,17 +134,17 @@ def _segmenter(run: Path, *, device: str) -> Model:
     return model
 
 
-def _opened(source: Path, model: Model) -> Pack:
+def _opened(source: Path, model: Model) -> Dataset:
     """A dataset that the model can be asked about as it is.
 
     Raises:
         UsageError: its images or masks are others than those of the model.
     """
-    pack = Pack.open(source)
+    dataset = Dataset.open(source)
     differences = [
-        f"{name}: {getattr(pack.spec, name)} instead of {getattr(model.spec, name)}"
+        f"{name}: {getattr(dataset.spec, name)} instead of {getattr(model.spec, name)}"
         for name in ("size", "channels", "mask_classes")
-        if getattr(pack.spec, name) != getattr(model.spec, name)
+        if getattr(dataset.spec, name) != getattr(model.spec, name)
     ]
     if differences:
         raise UsageError(
@@ -152,7 +152,7 @@ def _opened(source: Path, model: Model) -> Pack:
             expected="a dataset prepared like that of the run",
             remedy="sfumato prepare SOURCE --size with the size of the model",
         )
-    return pack
+    return dataset
 
 
 def _write_scores(

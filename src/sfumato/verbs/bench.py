@@ -31,7 +31,7 @@ BenchPart = Literal["train", "sample", "load", "all"]
 STEP_PARTS = ("load", "augment", "forward", "backward", "optimise", "average", "rest")
 CALLS = (1, 4, 8, 18, 50)
 AT_ONCE = {"cpu": 8}
-"""Results drawn at once on a kind of device: a piece of `sfumato.diffusion.pieces`."""
+"""Results drawn at once on a kind of device: a piece of `sfumato.diffusion.micro_batches`."""
 
 AT_ONCE_ELSEWHERE = 32
 MOST_TRIED = 4096
@@ -239,8 +239,8 @@ def _bench_sample(work: Workload, count: int, seconds: float) -> SamplingSpeed:
     guidance = UNGUIDED if work.recipe.task == "segment" else model.guidance()
     rows = []
     for steps, sampler in different.items():
-        walk = work.walk(model, sampler, at_once)
-        took = _seconds(walk, steps, seconds=seconds / len(different), device=work.device) / at_once
+        sampling_loop = work.sampling_loop(model, sampler, at_once)
+        took = _seconds(sampling_loop, steps, seconds=seconds / len(different), device=work.device) / at_once
         rows.append(
             StepsTiming(
                 steps=steps,
@@ -253,13 +253,13 @@ def _bench_sample(work: Workload, count: int, seconds: float) -> SamplingSpeed:
 
 
 @torch.no_grad()
-def _seconds(walk: Callable[[], Iterator[Step]], steps: int, *, seconds: float, device: torch.device) -> float:
+def _seconds(sampling_loop: Callable[[], Iterator[Step]], steps: int, *, seconds: float, device: torch.device) -> float:
     """Seconds of a whole walk; of one that takes longer than its time, from its share that was walked."""
-    next(walk())
+    next(sampling_loop())
     wait(device)
     began, walked = time.perf_counter(), 0
     while walked == 0 or time.perf_counter() - began < seconds:
-        for _ in walk():
+        for _ in sampling_loop():
             wait(device)
             walked += 1
             if walked >= 2 and time.perf_counter() - began > seconds:

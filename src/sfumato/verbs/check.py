@@ -12,7 +12,7 @@ from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import Inspection, inspect, measure_cases
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.experiment.claim import Claim
 from sfumato.experiment.output_folder import claim_output, claim_output_file
 from sfumato.experiment.source import AS_FOUND, Reading, find_with_problems
@@ -43,7 +43,7 @@ class Checked:
     """
 
     source: Path
-    found: Found
+    found: DiscoveredDataset
     inspection: Inspection
     fingerprint: Mapping[str, Any]
     report: Path | None
@@ -173,13 +173,13 @@ def inspect_source(source: Path | str, reading: Reading, *, workers: int | None 
     return Checked(Path(source), found, inspection, fingerprint(found, facts, copies=inspection.copies), None)
 
 
-def find_to_check(source: Path, reading: Reading) -> Found:
+def find_to_check(source: Path, reading: Reading) -> DiscoveredDataset:
     """The cases of a source; what has no partner is left out, and told among the findings."""
     changes = {**reading.changes(), "data.source.drop_unpaired": True}
     return find_with_problems(source, load_recipe("segment", changes=changes))
 
 
-def _measured(found: Found, workers: int) -> list[CaseFacts]:
+def _measured(found: DiscoveredDataset, workers: int) -> list[CaseFacts]:
     facts = []
     with bar("checking", total=len(found.cases)) as progress:
         for fact in measure_cases(found.cases, workers=min(workers, max(1, len(found.cases) // 50))):

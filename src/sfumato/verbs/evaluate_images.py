@@ -12,7 +12,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.evaluation.images.examine import Examination, Question, RealData, examine, summary
 from sfumato.evaluation.images.read import RealPart, sample_cases
-from sfumato.evaluation.images.spaces import Wish, parse_features
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, parse_features
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.evaluation.images.write import (
     as_json,
@@ -124,10 +124,10 @@ def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[Re
         yield None
         return
     size = None if is_prepared(real) else _size(samples)
-    with opened_dataset(real, size=size) as pack:
-        other = nullcontext(None) if holdout is None else opened_dataset(holdout, size=pack.spec.size)
+    with opened_dataset(real, size=size) as dataset:
+        other = nullcontext(None) if holdout is None else opened_dataset(holdout, size=dataset.spec.size)
         with other as further:
-            yield RealData(pack, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
+            yield RealData(dataset, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
 
 
 def _size(samples: Path) -> tuple[int, int]:
@@ -135,7 +135,7 @@ def _size(samples: Path) -> tuple[int, int]:
     return height, width
 
 
-def _weights(wishes: Sequence[Wish]) -> dict[str, Path]:
+def _weights(wishes: Sequence[FeatureSpaceSpec]) -> dict[str, Path]:
     """Files of weights that are on this machine."""
     return {wish.kind: Path(wish.weights) for wish in wishes if wish.weights and Path(wish.weights).exists()}
 

@@ -21,7 +21,7 @@ from sfumato.verbs.bounds import check_workers
 
 
 @dataclass(frozen=True)
-class _MaskScores:
+class MaskEvaluation:
     """Scores that were written.
 
     Attributes:
@@ -47,7 +47,7 @@ def evaluate_masks(
     missing: Missing = "refuse",
     workers: int | None = None,
     overwrite: bool = False,
-) -> _MaskScores:
+) -> MaskEvaluation:
     """Score masks per case, class and patient, with bootstrap intervals, beside the twin, other models, the readers.
 
     Args:
@@ -94,7 +94,7 @@ def evaluate_masks(
         names_here.keep()
         (folder / "summary.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         write_provenance(folder, inputs=inputs, seed=SEED)
-    return _MaskScores(out, summary)
+    return MaskEvaluation(out, summary)
 
 
 def _named(case: Mapping[str, Any], names: Names) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.output_folder import claim_output, claim_output_file
-from sfumato.experiment.pretrained import implant, report_lines
-from sfumato.experiment.pretrained_models import Donor, read_donor
+from sfumato.experiment.pretrained import report_lines, transfer_weights
+from sfumato.experiment.pretrained_models import PretrainedModel, read_donor
 from sfumato.experiment.run import Model, complete, load_model
 from sfumato.header import HEADER_KEY, header
 from sfumato.networks.foreign import DiffusersUNet
@@ -93,7 +93,7 @@ def import_model(
     spec = _spec(donor, config, size=size, classes=classes)
     recipe = _recipe(donor, spec)
     network = build_network(recipe, spec)
-    report = implant(donor, network, recipe, spec)
+    report = transfer_weights(donor, network, recipe, spec)
     with claim.file() as draft:
         write_weights(draft, network.state_dict(), header(recipe, spec, step=0))
     notes = (*(f"note: {note}" for note in donor.notes), *report_lines(report, named))
@@ -162,7 +162,11 @@ def _exported_pipeline(model: Path, out: Path, *, overwrite: bool) -> ExportedMo
 
 
 def _spec(
-    donor: Donor, config: Mapping[str, Any], *, size: int | tuple[int, int] | None, classes: Sequence[str] | None
+    donor: PretrainedModel,
+    config: Mapping[str, Any],
+    *,
+    size: int | tuple[int, int] | None,
+    classes: Sequence[str] | None,
 ) -> Spec:
     """What a model must know about its data, from its configuration."""
     stated = config["sample_size"] if size is None else size
@@ -200,7 +204,7 @@ def _sides(stated: Any, name: str) -> tuple[int, int]:
     return height, width
 
 
-def _recipe(donor: Donor, spec: Spec) -> Recipe:
+def _recipe(donor: PretrainedModel, spec: Spec) -> Recipe:
     """The recipe of a model that was trained elsewhere: what is not known of it has our defaults."""
     words = {**donor.words, "data": {"size": list(spec.size)}}
     return parse_recipe(merge(DEFAULTS["generate"], words), origin=donor.name)

@@ -15,15 +15,15 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import BalanceTarget
-from sfumato.evaluation.balance_mix import MADE, Mix
+from sfumato.evaluation.balance_mix import MADE, BalancePlan
 from sfumato.evaluation.copies import CopyDetector
 from sfumato.evaluation.copies.rejection import Outcome, build_detector, draw_kept, rejection_sentence, rejections
-from sfumato.experiment.inference import Made, Wanted, make, make_steps
+from sfumato.experiment.inference import GeneratedImage, SampleRequest, make, make_steps
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sample_requests import plan_images
 from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Drawing, Sampling
-from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
+from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, asked_by, own_shard
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.outputs.samples import Enlarging, enlarged, item_of, label_of, pictured, sample_files, write_sheets
 from sfumato.outputs.summary import read_summary
@@ -31,8 +31,8 @@ from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
 from sfumato.reporting.figures import film_pictures
 from sfumato.tables import write_records
-from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import to_uint8
+from sfumato.tasks.trajectory import recorded, trajectory
 from sfumato.training.processes import choose_device
 from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
@@ -148,7 +148,7 @@ def generate(
         model=loaded.sha256,
         **{name: digest(file) for name, file in real.items()},
     )
-    work = Work(out=out, asked=asked, items=[item_of(image) for image in order.wanted])
+    work = ShardedJob(out=out, asked=asked, items=[item_of(image) for image in order.wanted])
     claim = work.claim(overwrite=overwrite, inputs=list(real.values()), used=[path])
     if claim is not None and not dry_run:
         detector = order.detector()
@@ -157,7 +157,7 @@ def generate(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(order, finished, detector, source=path, asked=asked)
-    say(f"{work.told()}: {order.told()}")
+    say(f"{work.progress_text()}: {order.sentence()}")
     return Generated(out, order.totals, order.drawing.calls, read_summary(out) if work.is_done() else {})
 
 
@@ -171,7 +171,7 @@ def load_generator(model: Model | Path | str) -> Model:
     if loaded.recipe.task != "generate":
         raise UsageError(f"{path} was trained to segment images, not to make them", remedy="sfumato segment ...")
     if loaded.layout.paired:
-        raise UsageError(f"{path} was trained to make {loaded.layout.told}", remedy="sfumato pair ...")
+        raise UsageError(f"{path} was trained to make {loaded.layout.contents}", remedy="sfumato pair ...")
     return loaded
 
 
@@ -192,11 +192,11 @@ class _Order:
 
     model: Model
     drawing: Drawing
-    wanted: Sequence[Wanted]
+    wanted: Sequence[SampleRequest]
     form: Callable[[np.ndarray], np.ndarray]
     upsample: str
     subdirs: bool
-    mix: Mix | None
+    mix: BalancePlan | None
     references: Path | None
 
     @property
@@ -216,32 +216,32 @@ class _Order:
             return None
         return build_detector(self.references, self.model.spec, device=str(self.model.device))
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[Made]:
+    def draw(self, wanted: Sequence[SampleRequest]) -> Iterator[GeneratedImage]:
         """Some of the images."""
         return make(
             self.model, self.drawing.sampler, wanted, guidance=self.drawing.guidance, batch=len(wanted), tell=say
         )
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """In words."""
         images = f"{counted(len(self.wanted), 'image')} of {counted(self.drawing.calls, 'network call')} each"
         classes = ", ".join(f"{number} {label}" for label, number in self.totals.items())
         return f"{images} ({classes})" if self.model.spec.classes else images
 
 
-def _plan_mix(balance: Path | None, to: BalanceTarget, model: Model) -> Mix | None:
+def _plan_mix(balance: Path | None, to: BalanceTarget, model: Model) -> BalancePlan | None:
     """What a dataset to balance asks for, said before anything is made."""
     if balance is None:
         if to != "max":
             raise UsageError(f"--to {to} without --balance", expected="--balance DATASET --to max, or a number")
         return None
-    mix = Mix.of(balance, model.spec, to=to)
-    for line in mix.told():
+    mix = BalancePlan.of(balance, model.spec, to=to)
+    for line in mix.lines():
         say(line)
     return mix
 
 
-def _write_images(order: _Order, share: Share, detector: CopyDetector | None, *, batch: int) -> None:
+def _write_images(order: _Order, share: ShardTask, detector: CopyDetector | None, *, batch: int) -> None:
     """A file each; those of the sheets are kept as they were made."""
     files, shown, todo = order.files, pictured(order.wanted), set(share.todo)
     wanted = [image for image in order.wanted if item_of(image) in todo]
@@ -271,7 +271,7 @@ def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *,
     words |= {"drawn": drawn_by(order.drawing)}
     inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
     inputs |= {} if order.mix is None else {"real": order.mix.folder}
-    write_provenance(folder, inputs=inputs, model=order.model.told, **words)
+    write_provenance(folder, inputs=inputs, model=order.model.provenance, **words)
 
 
 def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> None:
@@ -317,7 +317,7 @@ def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDet
         write_records(folder / "rejected.csv", rejected)
 
 
-def _text(order: _Order, image: Wanted) -> dict[str, str]:
+def _text(order: _Order, image: SampleRequest) -> dict[str, str]:
     about = {"seed": str(image.seed), "class": label_of(image), "upsample": order.upsample}
     return made_by(order.model, order.drawing, about).texts()
 
@@ -326,7 +326,7 @@ def _write_process(order: _Order, folder: Path) -> None:
     """The first image while it is made and while it is noised, as a strip and as an animation."""
     process, first = order.model.process, order.wanted[0]
     steps = make_steps(order.model, order.drawing.sampler, [first], guidance=order.drawing.guidance)
-    shown = film(process, list(watched(process, steps, order.drawing.sampler.steps)), 0, seed=first.seed)
+    shown = trajectory(process, list(recorded(process, steps, order.drawing.sampler.steps)), 0, seed=first.seed)
     sheet, moving = film_pictures(shown.steps, *(list(to_uint8(torch.stack(kind))) for kind in shown[1:]))
     (folder / "progression.png").write_bytes(sheet)
     (folder / "progression.gif").write_bytes(moving)

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
-from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
 from sfumato.evaluation.pairs.sources import ChangedMasks, MaskSource, SampledMasks
 from sfumato.evaluation.refusal import refuse_constant
-from sfumato.experiment.inference import Wanted
+from sfumato.experiment.inference import SampleRequest
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.experiment.sample_requests import known_class
 from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Sampling
-from sfumato.experiment.sharded_job import ItemFacts, Shard, Share, Work, asked_by
+from sfumato.experiment.sharded_job import ItemFacts, Shard, ShardedJob, ShardTask, asked_by
 from sfumato.outputs.pairs import SHOWN, pair_facts, write_pair, write_tables
 from sfumato.outputs.samples import item_of
 from sfumato.outputs.summary import read_summary
@@ -138,7 +138,7 @@ def pair(
         model=loaded.sha256,
         **{name: _hash(file) for name, file in (("masks", masks), ("segmenter", segmenter)) if file},
     )
-    work = Work(out=out, asked=asked, items=[item_of(each) for each in order.wanted])
+    work = ShardedJob(out=out, asked=asked, items=[item_of(each) for each in order.wanted])
     inputs = {name: file for name, file in (("model", path), ("masks", masks), ("segmenter", segmenter)) if file}
     claim = work.claim(overwrite=overwrite, inputs=list(inputs.values()))
     if claim is not None and not dry_run:
@@ -148,7 +148,7 @@ def pair(
         with replace(work, items=[*work.finished()]).finishing(claim) as finished:
             if finished is not None:
                 write_tables(maker, finished, count=count, rejected=rejected, subdirs=subdirs)
-                write_provenance(finished.files, inputs=inputs, seed=seed, model=loaded.told, asked=asked)
+                write_provenance(finished.files, inputs=inputs, seed=seed, model=loaded.provenance, asked=asked)
     return Paired(out, count, len(order.wanted), maker.calls, {} if dry_run else read_summary(out))
 
 
@@ -164,7 +164,7 @@ class _Order:
     """
 
     maker: Maker
-    wanted: Sequence[Wanted]
+    wanted: Sequence[SampleRequest]
     count: int
     subdirs: bool
 
@@ -178,7 +178,7 @@ def load_pair_model(model: Model | Path | str) -> Model:
     loaded, path = opened_model(model), origin_of(model)
     if loaded.layout.pairs not in ("joint", "image_from_mask"):
         raise UsageError(
-            f"{path} makes no pairs: it was trained to {loaded.recipe.task} {loaded.layout.told}",
+            f"{path} makes no pairs: it was trained to {loaded.recipe.task} {loaded.layout.contents}",
             expected="a model of images with masks",
             remedy="sfumato train generate DATASET --pairs joint, or image_from_mask",
         )
@@ -213,14 +213,14 @@ def _mask_source(model: Model, path: Path, masks: Path | None, strength: float |
 
 
 def _changed(model: Model, dataset: Path, strength: float) -> ChangedMasks:
-    pack = Pack.open(dataset)
-    if (pack.spec.size, pack.spec.mask_classes) != (model.spec.size, model.spec.mask_classes) or pack.spec.ignore:
+    opened = Dataset.open(dataset)
+    if (opened.spec.size, opened.spec.mask_classes) != (model.spec.size, model.spec.mask_classes) or opened.spec.ignore:
         raise UsageError(
             f"{dataset} has other masks than {model.name} was trained on",
             expected=f"{' x '.join(map(str, model.spec.size))} pixels of {', '.join(model.spec.mask_classes)}",
         )
-    source = ChangedMasks(pack=pack, strength=strength, sha256=digest(dataset) or "")
-    say(f"masks of the training split, changed by {source.told}")
+    source = ChangedMasks(dataset=opened, strength=strength, sha256=digest(dataset) or "")
+    say(f"masks of the training split, changed by {source.sentence}")
     return source
 
 
@@ -230,8 +230,8 @@ def _check(model: Model, segmenter: Path, quantile: float) -> Check:
     if reader.recipe.task != "segment" or not run.exists():
         raise UsageError(f"--segmenter {segmenter}", expected="a run folder of sfumato train segment, with its dataset")
     check_fits(reader, model)
-    check = Check.of(reader, Pack.open(run.found_dataset()), quantile=quantile)
-    refuse_constant(check.constant, whom=f"the segmenter {segmenter}", result={"check": check.told()})
+    check = Check.of(reader, Dataset.open(run.found_dataset()), quantile=quantile)
+    refuse_constant(check.constant, whom=f"the segmenter {segmenter}", result={"check": check.summary()})
     if check.threshold <= 0:
         raise UsageError(
             f"--quantile {quantile:g} gives a threshold of 0, at which every pair is kept: so many of the "
@@ -250,15 +250,15 @@ def _hash(path: Path) -> str | None:
     return digest(path) if is_prepared(path) or path.is_file() else load_model(path).sha256
 
 
-def _plan(model: Model, attempts: int, label: str | None, seed: int) -> list[Wanted]:
+def _plan(model: Model, attempts: int, label: str | None, seed: int) -> list[SampleRequest]:
     """The attempts: a class follows from its seed, so that each can be made again alone."""
     classes = model.spec.classes
     only = None if label is None else known_class(label, classes)
     labels: Sequence[str | None] = [only] if label is not None or not classes else classes
-    return [Wanted(k, labels[(seed + k) % len(labels)], seed + k) for k in range(attempts)]
+    return [SampleRequest(k, labels[(seed + k) % len(labels)], seed + k) for k in range(attempts)]
 
 
-def _attempt(order: _Order, share: Share, *, done: Mapping[str, ItemFacts], batch: int, rejected: bool) -> None:
+def _attempt(order: _Order, share: ShardTask, *, done: Mapping[str, ItemFacts], batch: int, rejected: bool) -> None:
     """Attempts in the order of their seeds until enough are kept; those that are done count."""
     numbers = {True: sum(facts["kept"] for facts in done.values())}
     numbers[False] = len(done) - numbers[True]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS, Case
-from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import UsageError
 from sfumato.experiment.claim import Claim, home_of
@@ -35,7 +35,7 @@ class Prepared:
     """
 
     folder: Path
-    dataset: Pack
+    dataset: Dataset
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def prepare(
     with going_on_later(lambda: "what is decoded so far is kept"), claim.folder() as staging:
         prepare_into(staging, recipe, found, source=source, spool=spool, workers=workers)
     say(f"prepared {out}")
-    return Prepared(Path(out), Pack.open(Path(out)))
+    return Prepared(Path(out), Dataset.open(Path(out)))
 
 
 def rehearse(

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.atomic import write_atomic
-from sfumato.data.crew import Crew, processors
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
+from sfumato.data.worker_pool import WorkerPool, processors
 from sfumato.errors import DataError, ModelError, UsageError, listed
-from sfumato.evaluation.prove.arms import Arm, Stock, TrainingUnit
+from sfumato.evaluation.prove.arms import Arm, DataPool, TrainingUnit
 from sfumato.evaluation.prove.job import Decision, DownstreamTask, decide_job
 from sfumato.evaluation.prove.mixture import Allocation, Samples, choose_parts, mix, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.train import TRAINING_BATCH, Subject, run_unit
-from sfumato.experiment.sharded_job import Shard, Share, Work, asked_by
+from sfumato.experiment.sharded_job import Shard, ShardedJob, ShardTask, asked_by
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
@@ -43,7 +43,7 @@ class _Question(NamedTuple):
 
     Attributes:
         real: the folder of the real images.
-        pack: what is in it.
+        dataset: what is in it.
         parts: who is trained and tested on.
         samples: the synthetic cases.
         stock: what there is to train on.
@@ -53,10 +53,10 @@ class _Question(NamedTuple):
     """
 
     real: Path
-    pack: Pack
+    dataset: Dataset
     parts: Allocation
     samples: Samples
-    stock: Stock
+    stock: DataPool
     task: DownstreamTask
     units: Mapping[str, TrainingUnit]
     notes: tuple[str, ...]
@@ -146,7 +146,7 @@ def prove(
             "positive": positive,
         }
     )
-    work = Work(out=out, asked=asked, items=list(question.units))
+    work = ShardedJob(out=out, asked=asked, items=list(question.units))
     claim = work.claim(overwrite=overwrite, inputs=[real, samples])
     if claim is not None:
         with work.share(EVERYTHING) as share:
@@ -186,16 +186,16 @@ def _ask(
         raise UsageError(
             f"--seeds {seeds}", expected="2 at least: with one, the luck of a training cannot be told from an effect"
         )
-    pack = Pack.open(real)
+    dataset = Dataset.open(real)
     made = synthetic_cases(samples, digest(real))
-    job, why = Decision(task) if task else decide_job(pack.spec, made, flag=flag)
-    _check_task(pack, job, real, balance=balance)
+    job, why = Decision(task) if task else decide_job(dataset.spec, made, flag=flag)
+    _check_task(dataset, job, real, balance=balance)
     classify = job == "classify"
-    parts = choose_parts(pack, by_class=classify)
-    found = usable_samples(made, samples, pack.spec, masks=not classify)
-    origin = trace(samples, [pack.cases[row] for row in parts.tested])
-    stock = Stock(
-        real=[pack.cases[row].label or "" if classify else "" for row in parts.trained],
+    parts = choose_parts(dataset, by_class=classify)
+    found = usable_samples(made, samples, dataset.spec, masks=not classify)
+    origin = trace(samples, [dataset.cases[row] for row in parts.tested])
+    stock = DataPool(
+        real=[dataset.cases[row].label or "" if classify else "" for row in parts.trained],
         synthetic=[case.label or "" if classify else "" for case in found.cases],
         balance=balance,
     )
@@ -205,13 +205,13 @@ def _ask(
         stock.rows(unit)  # what cannot be trained on is refused before anything is
     for note in notes:
         say(f"note: {note}")
-    return _Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
+    return _Question(real, dataset, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
 
 
-def _check_task(pack: Pack, job: DownstreamTask, real: Path, *, balance: bool) -> None:
-    if job == "classify" and len(pack.spec.classes) < 2:
+def _check_task(dataset: Dataset, job: DownstreamTask, real: Path, *, balance: bool) -> None:
+    if job == "classify" and len(dataset.spec.classes) < 2:
         raise DataError(f"{real} has no classes", expected="at least two to tell apart", code="SCORE-023")
-    if job == "segment" and not pack.spec.has_masks:
+    if job == "segment" and not dataset.spec.has_masks:
         raise DataError(f"{real} has no masks", expected="a dataset with masks", code="SCORE-023")
     if job == "segment" and balance:
         raise UsageError("--balance with --task segment", expected="classes of whole images", remedy="use --ratios")
@@ -222,11 +222,11 @@ def _check_network(question: _Question, network: str) -> None:
     if question.task == "segment" and network != SMALL:
         raise UsageError(f"--network {network} is for --task classify: segmenters have one form")
     if question.task == "classify":
-        make_classifier(network, channels_in=question.pack.spec.channels, classes=len(question.pack.spec.classes))
+        make_classifier(network, channels_in=question.dataset.spec.channels, classes=len(question.dataset.spec.classes))
 
 
 def _positive(question: _Question, name: str | None) -> str:
-    classes = question.pack.spec.classes
+    classes = question.dataset.spec.classes
     if question.task == "segment":
         if name is not None:
             raise UsageError("--positive with --task segment", expected="--task classify")
@@ -236,15 +236,15 @@ def _positive(question: _Question, name: str | None) -> str:
     return name or classes[-1]
 
 
-def _train(question: _Question, subject: Subject, share: Share, *, workers: int) -> None:
+def _train(question: _Question, subject: Subject, share: ShardTask, *, workers: int) -> None:
     """Every model that is left, each kept when it is trained."""
     with bar("reading the synthetic images", total=len(question.samples.cases)) as reading:
-        mix(question.real, question.pack, question.parts, question.samples, subject.folder, progress=reading.update)
+        mix(question.real, question.dataset, question.parts, question.samples, subject.folder, progress=reading.update)
     todo = [question.units[item] for item in share.todo]
     models = f"{counted(len(question.units), 'model')} of {counted(subject.steps, 'step')}"
     say(f"{models}; {len(todo)} to train, {workers} at once")
-    with Crew(min(workers, max(1, len(todo)))) as crew, bar("training", total=len(todo)) as progress:
-        for done, (unit, answers) in enumerate(crew.each(run_unit, subject, todo), start=1):
+    with WorkerPool(min(workers, max(1, len(todo)))) as pool, bar("training", total=len(todo)) as progress:
+        for done, (unit, answers) in enumerate(pool.each(run_unit, subject, todo), start=1):
             _keep(share.aside / f"{unit.key}.npy", answers)
             share.note(unit.key)
             progress.update(done, note=unit.arm.name)
@@ -257,24 +257,24 @@ def _keep(path: Path, answers: np.ndarray) -> None:
 
 
 def _proof(question: _Question, aside: Path, *, positive: str, steps: int, network: str) -> Proof:
-    pack = Pack.open(aside / MIXTURE)
+    dataset = Dataset.open(aside / MIXTURE)
     arms = dict.fromkeys(unit.arm for unit in question.units.values())
     answers = {
         arm: [np.load(aside / f"{unit.key}.npy") for unit in question.units.values() if unit.arm == arm] for arm in arms
     }
     _refuse_diverged(answers)
     return Proof(
-        pack=pack,
+        dataset=dataset,
         task=question.task,
         answers=answers,
         positive=positive,
-        notes=[*question.notes, *pack.notes],
+        notes=[*question.notes, *dataset.notes],
         settings={
             "steps": steps,
             "batch": TRAINING_BATCH,
             "network": network if question.task == "classify" else "U-Net, one call",
             "seeds": len(question.units) // len(arms),
-            "size": list(pack.spec.size),
+            "size": list(dataset.spec.size),
         },
     )
 

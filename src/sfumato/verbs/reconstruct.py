@@ -23,8 +23,8 @@ from sfumato.progress import bar
 from sfumato.provenance import write_provenance
 from sfumato.randomness import Noise, derive_seed
 from sfumato.reporting.figures import heat, strips
-from sfumato.tasks.film import at_data_contrast
 from sfumato.tasks.task import to_uint8
+from sfumato.tasks.trajectory import at_data_contrast
 from sfumato.training.processes import choose_device
 from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
@@ -97,7 +97,7 @@ def reconstruct(
         made = _reconstructions(loaded, drawing, cases, seed=seed, batch=batch)
         rows = _write(loaded, cases, made, folder, drawing, seed=seed)
         inputs = {"model": path, "source": source}
-        write_provenance(folder, inputs=inputs, seed=seed, model=loaded.told, noise=noise)
+        write_provenance(folder, inputs=inputs, seed=seed, model=loaded.provenance, noise=noise)
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return Reconstructed(out, len(cases), drawing.calls, means)
 

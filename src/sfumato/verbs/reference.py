@@ -62,8 +62,8 @@ def reference(
     dataset, out = Path(dataset), Path(out)
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}", expected="a name that ends in .npz")
-    with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened_dataset(dataset) as pack:
-        space = make_space(wishes[0], pack, device=set_up(), seed=0)
-        images = real_images(pack, real_split, name=called(dataset) or "the source")
-        about = write_reference(draft, space, images, pack.spec)
+    with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened_dataset(dataset) as opened:
+        space = make_space(wishes[0], opened, device=set_up(), seed=0)
+        images = real_images(opened, real_split, name=called(dataset) or "the source")
+        about = write_reference(draft, space, images, opened.spec)
     return ReferenceStatistics(out, about)

@@ -23,7 +23,7 @@ from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import TWIN, Model
 from sfumato.experiment.sampling import AS_TRAINED, Sampling
-from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
+from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, asked_by, own_shard
 from sfumato.metrics.ensemble import review_rank
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
@@ -141,12 +141,12 @@ class Segmenter:
 
     def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
         """The model, and its twin, whose one mask has nobody to disagree with."""
-        judge = partial(order_review, guide=self.guide, dry_run=dry_run)
-        review = judge(self.model, self.path, self.drawing) if dry_run else self.review
+        order = partial(order_review, guide=self.guide, dry_run=dry_run)
+        review = order(self.model, self.path, self.drawing) if dry_run else self.review
         arms = [_Arm("", self.model, self.drawing, writing, review)]
         if self.twin is not None:
             drawing, less = self.drawing.of_twin(self.twin), writing.without("information")
-            review = judge(self.twin, self.path / TWIN, drawing)
+            review = order(self.twin, self.path / TWIN, drawing)
             arms.append(_Arm(TWIN, self.twin, drawing, less, review))
         return arms
 
@@ -220,7 +220,7 @@ def segment(
         },
         **{arm.name or "model": arm.model.sha256 for arm in arms},
     )
-    work = Work(out=out, asked=asked, items=[arm.item(unit) for arm in arms for unit in wanted])
+    work = ShardedJob(out=out, asked=asked, items=[arm.item(unit) for arm in arms for unit in wanted])
     claim = work.claim(overwrite=overwrite, inputs=[source], used=[segmenter.path])
     if claim is not None and not dry_run:
         with work.share(mine) as share:
@@ -228,7 +228,7 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    say(f"{work.told()}: {counted_cases(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
+    say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
     return Predicted(out, wanted, drawing.calls, read_summary(out) if work.is_done() else {})
 
 
@@ -272,7 +272,7 @@ def _check_images(cases: Iterable[Case], spec: Spec) -> None:
     raise_together(problems)
 
 
-def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: Share) -> None:
+def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: ShardTask) -> None:
     """The files of a share."""
     left = set(share.todo)
     todo = {arm.name: [unit for unit in wanted if arm.item(unit) in left] for arm in arms}
@@ -307,7 +307,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         guidance=drawing.each.guidance,
         start=drawing.start,
         tta=drawing.tta,
-        walked=writer.walked(wanted),
+        recorded=writer.recorded(wanted),
         tell=say,
     )
     since = time.perf_counter()
@@ -338,12 +338,12 @@ def _write_tables(
         "cases": len(wanted),
         **arm.facts(),
         "seconds_per_image": round(seconds, 4),
-        **arm.review.told(),
+        **arm.review.summary(),
         "review_first": _first(arm, rows),
         "mask_classes": list(arm.model.spec.mask_classes),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, model=arm.model.told, **words)
+    write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, model=arm.model.provenance, **words)
 
 
 def _first(arm: _Arm, rows: Sequence[ManifestRow]) -> list[str]:

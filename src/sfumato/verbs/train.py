@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
-from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.experiment.branch import branch, run_and_checkpoint
 from sfumato.experiment.dataset import rehearse_cases
 from sfumato.experiment.dataset_record import check_dataset, record_dataset
 from sfumato.experiment.plan import Choice, plan_training, preview
-from sfumato.experiment.pretrained import Start, begin
+from sfumato.experiment.pretrained import Start, resolve_init
 from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
-from sfumato.experiment.session import Validation
+from sfumato.experiment.run_training import device_kind, work_on
+from sfumato.experiment.run_training import training as _training
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
-from sfumato.experiment.trainer import device_kind, work_on
-from sfumato.experiment.trainer import training as _training
+from sfumato.experiment.trainer import Validation
 from sfumato.experiment.training_log import beside_twin
 from sfumato.progress import say
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
@@ -318,7 +318,7 @@ def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tu
     if training.twin and task != "segment":
         raise UsageError("a twin of a model that makes images", expected="one of a segmentation model: of masks alone")
     changes = {**reading.changes(), **(training.changes or {})}
-    return begin(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
+    return resolve_init(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
 
 
 def _dataset_of(run: Run, moved: Path | str | None) -> Path:
@@ -349,19 +349,19 @@ def _continued(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
     if is_first_here():
         check_dataset(run, dataset)
     wait_for_all()
-    pack = Pack.open(dataset)
-    recipe, _ = in_images(recipe, len(pack.rows("train")))
+    opened = Dataset.open(dataset)
+    recipe, _ = in_images(recipe, len(opened.rows("train")))
     if rank() == 0:
-        record_dataset(run, dataset, pack)
+        record_dataset(run, dataset, opened)
         write_recipe(run.recipe_file, recipe)
-    return _last(work_on(recipe, run, pack))
+    return _last(work_on(recipe, run, opened))
 
 
 def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Planned:
     device, notes = device_kind(own_device()), tuple[str, ...]()
     if is_prepared(source):
-        pack = Pack.open(source)
-        cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
+        dataset = Dataset.open(source)
+        cases, (_, choices) = len(dataset), plan_training(recipe, dataset, device=device)
     else:
         found = find_to_read(source, recipe)
         _, notes = rehearse_cases(recipe, found)

@@ -19,14 +19,14 @@ import torch
 
 from sfumato.atomic import write_atomic
 from sfumato.data.contents import dataset_contents, digest_of
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.evenly import evenly
 from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, Study, TrialOutcome, study_lock
 from sfumato.experiment.output_folder import check_kept_folder
 from sfumato.experiment.run import Run, write_recipe
+from sfumato.experiment.run_training import prepared, training
 from sfumato.experiment.source import AS_FOUND, Reading
-from sfumato.experiment.trainer import prepared, training
 from sfumato.metrics.table import heading, is_better_lower
 from sfumato.progress import hushed, say
 from sfumato.provenance import digest
@@ -173,7 +173,7 @@ def tune(
         results = working.results()
     best, before = _best(results), _score_of(results, baseline)
     say(_outcome(folder, results, best, before, metric))
-    verdict = _verdict(results, _constant(trial.recipe(), Pack.open(dataset)))
+    verdict = _verdict(results, _constant(trial.recipe(), Dataset.open(dataset)))
     return Tuned(folder, results, best, before, verdict)
 
 
@@ -228,7 +228,7 @@ def _plan(base: Recipe, searches: Sequence[Search], dataset: Path) -> dict[str, 
         "recipe": sha256(base.to_yaml().encode()).hexdigest(),
         "search": [list(each) for each in searches],
         "dataset": digest(dataset),
-        "cases": digest_of(dataset_contents(Pack.open(dataset))),
+        "cases": digest_of(dataset_contents(Dataset.open(dataset))),
     }
 
 
@@ -370,12 +370,12 @@ def _write_results(folder: Path, results: Sequence[Result]) -> None:
     write_atomic(folder / "trials.csv", "".join(lines))
 
 
-def _constant(recipe: Recipe, pack: Pack) -> ConstantMask | None:
+def _constant(recipe: Recipe, dataset: Dataset) -> ConstantMask | None:
     """What one mask for all images reaches in a validation of a segmenter; None of images."""
     if recipe.task != "segment":
         return None
-    rows = evenly(pack.rows("validation") or pack.rows("train"), recipe.validate_.cases)
-    return constant_of(pack, rows, "iou" if recipe.validate_.metric == "iou" else "dice")
+    rows = evenly(dataset.rows("validation") or dataset.rows("train"), recipe.validate_.cases)
+    return constant_of(dataset, rows, "iou" if recipe.validate_.metric == "iou" else "dice")
 
 
 def _verdict(results: Sequence[Result], constant: ConstantMask | None) -> TuningVerdict:

@@ -12,8 +12,8 @@ from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.level.law import Centred
 from sfumato.diffusion.level.schedule import EDM
+from sfumato.diffusion.level.training_noise import ShiftedCosine
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.singlestep import Churn
@@ -58,7 +58,7 @@ def test_every_process_with_every_sampler(process: str, sampler: str) -> None:
     recipe = load_recipe("generate", settings=settings)
     built, network = build_process(recipe), build_network(recipe, SPEC).eval()
     walk = build_sampler(recipe.sample, built, critical=None)
-    built = CATALOGUE[sampler].walked(built)
+    built = CATALOGUE[sampler].sampled_process(built)
     like, calls = torch.empty(2, 1, 16, 16), 0
 
     def counted(x, level, condition):  # type: ignore[no-untyped-def]
@@ -122,7 +122,7 @@ def test_classes_are_drawn_on_the_critical_grid() -> None:
     recipe = load_recipe("segment", settings=settings)
     process = build_process(recipe)
     assert isinstance(process, Categorical) and process.objective == "posterior_kl"
-    assert process.training == Centred(-6.0 - BELOW_CRITICAL)
+    assert process.training == ShiftedCosine(-6.0 - BELOW_CRITICAL)
     for start, centre in (("noise", -6.0), ("twin", -6.0 + WARM_WIDTH / 2)):
         sample = recipe.sample.model_copy(update={"start": start})
         sampler = build_sampler(sample, process, critical=critical_log_snr(recipe))

@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.commands import prepare, toy
 from sfumato.data.contents import content_differences, dataset_contents, digest_of, stamps
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def described(folder: Path) -> dict[str, object]:
     """As it comes back from JSON."""
-    back: dict[str, object] = json.loads(json.dumps(dataset_contents(Pack.open(folder))))
+    back: dict[str, object] = json.loads(json.dumps(dataset_contents(Dataset.open(folder))))
     return back
 
 

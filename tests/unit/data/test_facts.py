@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.data.encoding import storage
 from sfumato.data.facts import (
     case_facts,
     facts_of,
@@ -15,7 +16,6 @@ from sfumato.data.facts import (
 )
 from sfumato.data.manifest import Case
 from sfumato.data.statistics import statistics
-from sfumato.data.storage import storage
 
 RNG = np.random.default_rng(0)
 

@@ -27,7 +27,7 @@ def test_what_is_lost_is_counted_and_told() -> None:
     (cost,) = sharpness([OriginalMask(dots), OriginalMask(stripes(16)), OriginalMask(empty)], [Canvas((4, 4))])
     assert (cost.masks, cost.objects) == (2, 5)
     assert cost.lost == 3 and cost.emptied == 1
-    assert cost.told == (
+    assert cost.sentence == (
         "at 4 x 4 a perfect mask reaches Dice 0.50 (2 masks measured); "
         "3 of 5 objects are lost; 1 of 2 masks come out empty"
     )

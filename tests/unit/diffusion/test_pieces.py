@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.pieces import Pieces, piece_size
+from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition
 
 
@@ -26,7 +26,7 @@ def test_pieces_are_of_one_size_and_items_stay_themselves(count: int):
     x, image = torch.randn(2, count, 1, 2, 2)
     condition = Condition(image=image, label=torch.arange(count), augment=torch.randn(count, 9))
     network = Network()
-    answer = Pieces(network, 4)(x, torch.arange(count) / 7, condition)
+    answer = MicroBatches(network, 4)(x, torch.arange(count) / 7, condition)
     assert network.batches == [4] * -(-count // 4)
     assert torch.equal(answer, Network()(x, torch.arange(count) / 7, condition))
 
@@ -36,7 +36,7 @@ def test_what_is_not_told_stays_untold():
         assert condition == Condition()
         return x
 
-    assert len(Pieces(network, 4)(torch.zeros(5, 1, 2, 2), torch.zeros(5), Condition())) == 5
+    assert len(MicroBatches(network, 4)(torch.zeros(5, 1, 2, 2), torch.zeros(5), Condition())) == 5
 
 
 def test_the_size_follows_from_one_item_alone():

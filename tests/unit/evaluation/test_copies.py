@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError
 from sfumato.evaluation.copies import CopyDetector, audit_copies, closest_pairs
@@ -31,28 +31,28 @@ def textures(count: int, *, seed: int) -> np.ndarray:
     return (128 + 35 * mixed).clip(0, 255).astype(np.uint8)[..., None]
 
 
-def pack_of(images: np.ndarray, splits: Sequence[str], patients: Sequence[str | None] | None = None) -> Pack:
+def pack_of(images: np.ndarray, splits: Sequence[str], patients: Sequence[str | None] | None = None) -> Dataset:
     spec = Spec(
         size=(images.shape[1], images.shape[2]), channels=images.shape[3], dtype="uint8",
         intensity=Intensity("unit", 0.0, 255.0, ""),
     )  # fmt: skip
     people = patients or [None] * len(images)
     cases = [Case(id=f"case{row}", image="-", split=split, patient=people[row]) for row, split in enumerate(splits)]
-    return Pack(spec, cases, [OriginalSize(spec.size)] * len(cases), images, None)
+    return Dataset(spec, cases, [OriginalSize(spec.size)] * len(cases), images, None)
 
 
 @pytest.fixture(scope="module")
-def pack() -> Pack:
+def dataset() -> Dataset:
     return pack_of(textures(len(SPLITS), seed=0), SPLITS)
 
 
 @pytest.fixture(scope="module")
-def detector(pack: Pack) -> CopyDetector:
-    return CopyDetector.of(pack)
+def detector(dataset: Dataset) -> CopyDetector:
+    return CopyDetector.of(dataset)
 
 
-def known(pack: Pack, count: int = 60) -> np.ndarray:
-    return ((pack.images(range(count)).numpy() + 1) * 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
+def known(dataset: Dataset, count: int = 60) -> np.ndarray:
+    return ((dataset.images(range(count)).numpy() + 1) * 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def moved(images: np.ndarray, pixels: int) -> np.ndarray:
@@ -80,8 +80,8 @@ def noisy(images: np.ndarray) -> np.ndarray:
         (lambda x: moved(x, 1)[:, :, ::-1] // 2, 0.97),
     ],
 )
-def test_copies_are_flagged_with_their_case(detector: CopyDetector, pack: Pack, change, least: float) -> None:  # type: ignore[no-untyped-def]
-    verdicts = detector.judge(np.ascontiguousarray(change(known(pack))))
+def test_copies_are_flagged_with_their_case(detector: CopyDetector, dataset: Dataset, change, least: float) -> None:  # type: ignore[no-untyped-def]
+    verdicts = detector.find_copies(np.ascontiguousarray(change(known(dataset))))
     assert np.mean([verdict.copy for verdict in verdicts]) >= least
     assert np.mean([verdict.nearest == f"case{row}" for row, verdict in enumerate(verdicts)]) >= least
 
@@ -93,18 +93,18 @@ def test_a_changed_copy_of_an_unusual_image_is_found_among_images_that_are_much_
     detector = CopyDetector.of(pack_of(images, ["train"] * 220 + ["test"] * 120), false_alarms=0.02)
     assert detector.threshold is not None and detector.threshold > 0.98
     blurred = (0.8 * unusual + 0.2 * rng.integers(0, 256, unusual.shape)).astype(np.uint8)
-    verdicts = detector.judge(blurred)
+    verdicts = detector.find_copies(blurred)
     assert max(verdict.score for verdict in verdicts) < detector.threshold
     assert all(verdict.copy and verdict.lead > 0.8 for verdict in verdicts)
 
 
 def test_new_images_are_hardly_flagged(detector: CopyDetector) -> None:
-    verdicts = detector.judge(textures(300, seed=1))
+    verdicts = detector.find_copies(textures(300, seed=1))
     assert detector.held_out == 120 and detector.rate is not None
     assert sum(bool(verdict.copy) for verdict in verdicts) <= stats.binom.ppf(0.999, 300, detector.rate.high)
 
 
-def test_without_held_out_images_nothing_is_claimed(pack: Pack) -> None:
+def test_without_held_out_images_nothing_is_claimed(dataset: Dataset) -> None:
     alone = pack_of(textures(20, seed=0), ["train"] * 20)
     detector = CopyDetector.of(alone)
     assert detector.threshold is None and detector.rate is None and detector.held_out == 0
@@ -134,24 +134,26 @@ def test_patients_of_the_training_split_are_left_out_and_counted() -> None:
     assert detector.notes == ("10 held-out images show patients of the training split and were left out",)
 
 
-def test_synthetic_images_show_no_patient(pack: Pack) -> None:
-    cases = [replace(case, origin="synthetic" if row % 2 else "real") for row, case in enumerate(pack.cases)]
-    mixed = Pack(pack.spec, cases, [OriginalSize(pack.spec.size)] * len(cases), textures(len(SPLITS), seed=0), None)
+def test_synthetic_images_show_no_patient(dataset: Dataset) -> None:
+    cases = [replace(case, origin="synthetic" if row % 2 else "real") for row, case in enumerate(dataset.cases)]
+    mixed = Dataset(
+        dataset.spec, cases, [OriginalSize(dataset.spec.size)] * len(cases), textures(len(SPLITS), seed=0), None
+    )
     detector = CopyDetector.of(mixed)
     assert len(detector.rows) == 75 and detector.held_out == 60
-    verdicts = detector.judge(known(pack, 20))
+    verdicts = detector.find_copies(known(dataset, 20))
     assert [verdict.score > 0.999 for verdict in verdicts] == [True, False] * 10
 
 
-def test_other_real_images_can_be_held_out(pack: Pack) -> None:
-    detector = CopyDetector.of(pack, holdout=pack_of(textures(40, seed=2), ["train"] * 40))
+def test_other_real_images_can_be_held_out(dataset: Dataset) -> None:
+    detector = CopyDetector.of(dataset, holdout=pack_of(textures(40, seed=2), ["train"] * 40))
     assert detector.held_out == 40 and "40 held-out images are few" in detector.why
     with pytest.raises(DataError, match="held-out images have the size"):
-        CopyDetector.of(pack, holdout=pack_of(textures(4, seed=2)[:, :-1], ["train"] * 4))
+        CopyDetector.of(dataset, holdout=pack_of(textures(4, seed=2)[:, :-1], ["train"] * 4))
     with pytest.raises(DataError, match="no real image of the data set is in its training split"):
         CopyDetector.of(pack_of(textures(4, seed=2), ["test"] * 4))
     with pytest.raises(DataError, match="height, width and channels"):
-        detector.judge(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+        detector.find_copies(np.zeros((1, SIDE, SIDE, 3), np.uint8))
 
 
 def test_thresholds_are_cut_off_in_turn() -> None:
@@ -194,11 +196,11 @@ def test_the_share_of_false_alarms_follows_its_law() -> None:
     assert np.mean(rates) == pytest.approx(law.mean(), abs=4 * np.std(rates) / 20)
 
 
-def test_an_audit_counts_copies_cases_and_patients(pack: Pack) -> None:
+def test_an_audit_counts_copies_cases_and_patients(dataset: Dataset) -> None:
     patients = [f"p{row // 2}" for row in range(len(SPLITS))]
     patients[150:] = [f"q{row}" for row in range(120)]
     detector = CopyDetector.of(pack_of(textures(len(SPLITS), seed=0), SPLITS, patients))
-    images = np.concatenate([known(pack, 20)[:, :, ::-1], known(pack, 20), textures(40, seed=3)])
+    images = np.concatenate([known(dataset, 20)[:, :, ::-1], known(dataset, 20), textures(40, seed=3)])
     found = audit_copies(detector, images)
     assert found.images == 80 and found.copies is not None and 40 <= found.copies <= 43
     assert found.share is not None and found.share.low < 0.5 <= found.share.value < found.share.high < 0.65
@@ -217,9 +219,9 @@ def test_no_copy_found_is_not_no_copies(detector: CopyDetector) -> None:
     assert found.chance == 1.0
 
 
-def test_a_few_flags_may_be_false_alarms(detector: CopyDetector, pack: Pack) -> None:
+def test_a_few_flags_may_be_false_alarms(detector: CopyDetector, dataset: Dataset) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (99, SIDE, SIDE, 1)).astype(np.uint8)
-    found = audit_copies(detector, np.concatenate([noise, known(pack, 1)]))
+    found = audit_copies(detector, np.concatenate([noise, known(dataset, 1)]))
     assert found.copies == 1 and found.chance == pytest.approx(stats.betabinom.sf(0, 100, 1, 120))
     assert "no more than false alarms explain" in found.reading[0]
 
@@ -237,8 +239,8 @@ def test_rank_z_is_that_of_mann_and_whitney() -> None:
     assert rank_z(ours, others) == -rank_z(others, ours)
 
 
-def test_the_sheet_shows_copies_above_their_originals(detector: CopyDetector, pack: Pack) -> None:
-    images = np.concatenate([textures(8, seed=4), known(pack, 3)[:, :, ::-1]])
+def test_the_sheet_shows_copies_above_their_originals(detector: CopyDetector, dataset: Dataset) -> None:
+    images = np.concatenate([textures(8, seed=4), known(dataset, 3)[:, :, ::-1]])
     found = audit_copies(detector, images)
     sheet = closest_pairs(detector, images, found, count=9)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3

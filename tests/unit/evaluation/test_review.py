@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from sfumato.evaluation.review import FEWEST_CASES, ErrorRegression, FittedLine, Signs, calibrate, signs
+from sfumato.evaluation.review import (
+    FEWEST_CASES,
+    ErrorRegression,
+    FittedLine,
+    UncertaintyFeatures,
+    calibrate,
+    uncertainty_features,
+)
 
 SIZE = 16
 
@@ -19,29 +26,33 @@ def ensemble(*foregrounds: float, low: float = 0.02, classes: int = 2) -> np.nda
     return members
 
 
-def seen(own_error: float, *, filled: bool = True, uncertainty: float = 0.5, size: float = 10.0) -> Signs:
-    return Signs(own_error=own_error, uncertainty=uncertainty, filled=filled, size=size)
+def seen(own_error: float, *, filled: bool = True, uncertainty: float = 0.5, size: float = 10.0) -> UncertaintyFeatures:
+    return UncertaintyFeatures(own_error=own_error, uncertainty=uncertainty, filled=filled, size=size)
 
 
 def test_the_own_error_is_what_the_model_expects_of_one_minus_dice() -> None:
-    found = signs(ensemble(0.9, 0.7, low=0.0))
+    found = uncertainty_features(ensemble(0.9, 0.7, low=0.0))
     assert found.own_error == pytest.approx(1 - 2 * 64 * 0.8 / (64 + 64 * 0.8))
     assert found.size == pytest.approx(64 + 64 * 0.8) and found.filled
-    assert signs(ensemble(1.0, low=0.0)).own_error == pytest.approx(0)
+    assert uncertainty_features(ensemble(1.0, low=0.0)).own_error == pytest.approx(0)
 
 
 def test_an_empty_mask_has_own_error_one_and_the_doubt_of_its_likeliest_pixel() -> None:
-    nearly, never = signs(ensemble(0.45)), signs(ensemble(0.03))
+    nearly, never = uncertainty_features(ensemble(0.45)), uncertainty_features(ensemble(0.03))
     assert nearly.own_error == never.own_error == 1 and not nearly.filled
     assert nearly.uncertainty > 2 * never.uncertainty
-    assert signs(ensemble(0.0, low=0.0)) == Signs(1.0, 0.0, False, 0.0)
+    assert uncertainty_features(ensemble(0.0, low=0.0)) == UncertaintyFeatures(1.0, 0.0, False, 0.0)
 
 
 def test_a_class_that_is_nowhere_changes_nothing() -> None:
-    assert signs(ensemble(0.8, classes=3)).own_error == pytest.approx(signs(ensemble(0.8)).own_error)
+    assert uncertainty_features(ensemble(0.8, classes=3)).own_error == pytest.approx(
+        uncertainty_features(ensemble(0.8)).own_error
+    )
 
 
-def planted(count: int = 40, *, empty: int = 20, seed: int = 0) -> tuple[list[Signs], np.ndarray, list[str]]:
+def planted(
+    count: int = 40, *, empty: int = 20, seed: int = 0
+) -> tuple[list[UncertaintyFeatures], np.ndarray, list[str]]:
     """Filled masks err by 0.1 + 0.5 own error, empty ones by 0.2 + 0.6 uncertainty."""
     rng = np.random.default_rng(seed)
     filled = [seen(value) for value in rng.random(count - empty)]

@@ -19,13 +19,13 @@ from sfumato.networks.magnitude import (
     pixel_norm,
 )
 from sfumato.networks.measure import Call, count_flops, count_parameters
-from sfumato.networks.skeleton import StageSpec
 from sfumato.networks.uncertainty import Weighted
 from sfumato.networks.unet import UNet, UNetSizes
+from sfumato.networks.unet_stages import StageSpec
+from sfumato.training.data_order import DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import TrainingSettings, TrainingState, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, TrainingState, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.stream import Stream
 from sfumato.typing import Constrained
 
 SMALL = {"channels_in": 2, "channels_out": 2, "channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,)}
@@ -197,9 +197,10 @@ def test_training_keeps_the_norms_and_the_average_says_what_its_directions_say(w
     def loss(trained, batch):
         return {"loss": (trained(images[list(batch.rows)], torch.zeros(4), Condition()) - 1).square().mean((1, 2, 3))}
 
-    stream, settings = Stream(tuple(range(8)), batch=4, seed=0), TrainingSettings(learning_rate=0.01, warmup_steps=1)
+    stream, settings = DataOrder(tuple(range(8)), batch=4, seed=0), TrainingSettings(learning_rate=0.01, warmup_steps=1)
     losses = [
-        step.terms["loss"] for step in training_loop(parts, loss, stream, until=Until(steps=12), settings=settings)
+        step.terms["loss"]
+        for step in training_loop(parts, loss, stream, until=StoppingCriterion(steps=12), settings=settings)
     ]
     assert losses[-1] < losses[0]
     torch.testing.assert_close(norms(network), torch.ones_like(norms(network)), rtol=0, atol=1e-5)

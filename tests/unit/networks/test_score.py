@@ -10,9 +10,9 @@ from sfumato.diffusion.process import Condition
 from sfumato.networks.blocks import Entrance
 from sfumato.networks.measure import Call, count_flops, count_parameters
 from sfumato.networks.normalisation import Normalisation
-from sfumato.networks.score import ADM, DDPMPP, NCSNPP, Resample, Rung, ScoreStage, ScoreUNet
-from sfumato.networks.skeleton import StageSpec
+from sfumato.networks.score import ADM, DDPMPP, NCSNPP, PyramidLevel, Resample, ScoreStage, ScoreUNet
 from sfumato.networks.unet import UNetSizes
+from sfumato.networks.unet_stages import StageSpec
 
 PLAN = UNetSizes(widths=(8, 8), blocks=1, attention=(), head_channels=8, dimensions=2, dropout=0.0, recompute=False)
 DESIGNS = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
@@ -101,7 +101,7 @@ def test_the_smooth_filter_has_the_published_taps():
 
 
 def test_a_rung_adds_what_was_above():
-    rung = Rung(3, 8, plan=PLAN, design=NCSNPP)
+    rung = PyramidLevel(3, 8, plan=PLAN, design=NCSNPP)
     above, x = random(1, 3, 12, 12), random(1, 8, 6, 6, seed=1)
     below = Resample(smooth=True, size="half", dimensions=2)(rung.convolve(above)[..., 1:-1, 1:-1])
     found = rung(above, x.clone())

@@ -53,9 +53,9 @@ def run(tmp_path: Path) -> Path:
     sheet = grid(np.stack([lesion(case)[0] for case in range(16)]), 4)
     for step in range(200, 2001, 200):
         save(folder / "samples" / f"step-{step:08d}.png", noisy(sheet, steps=11)[step // 200])
-    film = noisy(lesion(1)[0])
+    trajectory = noisy(lesion(1)[0])
     (folder / "samples" / "process.png").write_bytes(
-        strip(film, [f"t = {t:.2f}" for t in np.linspace(1, 0, len(film))])
+        strip(trajectory, [f"t = {t:.2f}" for t in np.linspace(1, 0, len(trajectory))])
     )
     rng, records = np.random.default_rng(1), []
     for step in range(5, 2001, 5):

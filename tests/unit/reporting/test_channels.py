@@ -49,8 +49,8 @@ def test_sheets_films_and_pages_take_any_image(channels: int) -> None:
     assert grid(np.stack(images), 2).shape[2] == 1
     rows = {"image": images, "map": [np.zeros((32, 32, 3), np.uint8)] * 3}
     assert Image.open(io.BytesIO(strips(rows, ["a", "b", "c"]))).format == "PNG"
-    with Image.open(io.BytesIO(animation([[image] for image in images]))) as film:
-        assert film.format == "GIF"
+    with Image.open(io.BytesIO(animation([[image] for image in images]))) as trajectory:
+        assert trajectory.format == "GIF"
     assert embedded(images[0], "").light.startswith("data:image/png")
 
 

@@ -164,10 +164,10 @@ def test_names_are_drawn_letter_by_letter() -> None:
 
 def test_an_animation_holds_its_frames_and_their_order() -> None:
     rows = [[np.full((8, 8, 1), value, np.uint8)] * 2 for value in (0, 100, 200)]
-    with Image.open(io.BytesIO(animation(rows, hold=(0, -1)))) as film:
-        assert film.n_frames == 3 and film.info["loop"] == 0  # type: ignore[attr-defined]
+    with Image.open(io.BytesIO(animation(rows, hold=(0, -1)))) as trajectory:
+        assert trajectory.n_frames == 3 and trajectory.info["loop"] == 0  # type: ignore[attr-defined]
         seen = []
         for number in range(3):
-            film.seek(number)
-            seen.append((film.convert("L").getpixel((5, 5)), film.info["duration"]))
+            trajectory.seek(number)
+            seen.append((trajectory.convert("L").getpixel((5, 5)), trajectory.info["duration"]))
     assert seen == [(0, 1200), (100, 200), (200, 1200)]

@@ -59,7 +59,7 @@ def images(process: Process, sampler: Sampler, guidance: Guidance, network: Watc
 
 def check(process: Process, sampler: Sampler, *, scale: float, interval: Any, weak: bool) -> int:
     """Calls of one image, as told and as made."""
-    outputs = SAMPLERS[sampler.name].walked(process).channels(1)[1]
+    outputs = SAMPLERS[sampler.name].sampled_process(process).channels(1)[1]
     network = Watched(outputs)
     limits = {} if interval is None else {"interval": interval}
     guidance = Guidance(scale=scale, weak=Watched(outputs, network.seen) if weak else None, **limits)

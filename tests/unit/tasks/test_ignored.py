@@ -9,9 +9,9 @@ from sfumato.builder.objective import build_objective
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.loss import focal, soft_dice
@@ -20,7 +20,7 @@ from sfumato.networks.discriminator import Discriminator
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment, signed_one_hot, undecided
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 
 SIZE, CASES, CLASSES = 8, 4, 3
 PREDICTIONS = {
@@ -49,18 +49,29 @@ def task(
     stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True, objective: Objective = PLAIN
 ) -> Segment:
     spec = Spec(
-        size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
-        mask_classes=("background", "a", "b"), readers=1, ignore=ignore,
-    )  # fmt: skip
+        size=(SIZE, SIZE),
+        channels=1,
+        dtype="uint8",
+        intensity=Intensity("unit", 0, 255, ""),
+        mask_classes=("background", "a", "b"),
+        readers=1,
+        ignore=ignore,
+    )
     images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
-    pack = Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, stored)
+    dataset = Dataset(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, stored)
     recipe = load_recipe("segment", settings=PREDICTIONS[prediction])
     process = build_process(recipe)
     return Segment(
-        pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES),
-        augment=PRESETS["none"], objective=objective, batch=CASES, seed=0,
-    )  # fmt: skip
+        dataset=dataset,
+        process=process,
+        sampler=build_sampler(recipe.sample, process, critical=-5.0),
+        rows=range(CASES),
+        augment=PRESETS["none"],
+        objective=objective,
+        batch=CASES,
+        seed=0,
+    )
 
 
 class Answer(nn.Module):

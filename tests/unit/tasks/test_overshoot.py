@@ -37,7 +37,7 @@ def of_mixture(process: Gaussian, sampler: Sampler) -> float:
 
     like, noise = torch.zeros(1, 1, 64, 64, dtype=torch.float64), Noise([0])
     x = process.prior(like, noise, t=sampler.times[0])
-    x = last(sampler.walk(process, denoise, x, Condition(), noise)).x  # type: ignore[arg-type]
+    x = last(sampler.sampling_loop(process, denoise, x, Condition(), noise)).x  # type: ignore[arg-type]
     return float(x.std()) / (middle**2 + width**2) ** 0.5
 
 

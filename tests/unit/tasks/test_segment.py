@@ -10,8 +10,8 @@ from torch import nn
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.randomness import Noise
@@ -19,7 +19,7 @@ from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective
 from sfumato.tasks.segment import Segment, draw_masks, signed_one_hot
 from sfumato.tasks.task import first_estimate, last
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 
 SIZE, CASES, READERS = 8, 8, 3
 
@@ -38,7 +38,7 @@ def task(**changes: object) -> Segment:
     recipe = load_recipe("segment", settings=["process.critical_log_snr=-5"])
     process = build_process(recipe)
     made = Segment(
-        pack=Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks), process=process,
+        dataset=Dataset(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks), process=process,
         sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES), augment=PRESETS["none"],
         objective=Objective(), batch=CASES, seed=0,
     )  # fmt: skip
@@ -65,8 +65,8 @@ def batch(step: int, slots: range = range(CASES)) -> Batch:
 
 def test_each_reader_is_drawn_equally_often_by_the_items_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made, drawn = task(), []
-    real = Pack.masks
-    monkeypatch.setattr(Pack, "masks", lambda *given: drawn.append(given[2]) or real(*given))
+    real = Dataset.masks
+    monkeypatch.setattr(Dataset, "masks", lambda *given: drawn.append(given[2]) or real(*given))
     for step in range(150):
         made.loss(Constant(), batch(step))
     counts = np.bincount(np.concatenate(drawn), minlength=READERS)
@@ -143,7 +143,7 @@ def test_self_conditioning_shows_the_first_estimate_to_its_share() -> None:
 def test_in_sampling_the_last_estimate_is_shown_and_forgotten_after_the_walk() -> None:
     made, network = task(), Constant().eval().requires_grad_(False)
     sampler = replace(made.sampler, self_condition=2)
-    images = made.pack.images(range(2))
+    images = made.dataset.images(range(2))
     for _ in range(2):
         network.seen.clear()
         steps = list(draw_masks(made.process, network, sampler, images, 2, seeds=[1, 2]))
@@ -171,7 +171,9 @@ def test_the_held_out_loss_is_the_objective_at_the_same_noise_each_time() -> Non
     """Not of the batch; lower for who knows the masks; without the second network of an adversarial term."""
     made, right, wrong = task(), Constant(), Constant()
     wrong.scores.data = -wrong.scores.data
-    one_reader = replace(made, pack=Pack(made.pack.spec, made.pack.cases, made.pack._sizes, *arrays(made.pack)))
+    one_reader = replace(
+        made, dataset=Dataset(made.dataset.spec, made.dataset.cases, made.dataset._sizes, *arrays(made.dataset))
+    )
     losses = [one_reader.validate(network)["loss_held_out"] for network in (right, right, wrong)]
     assert losses[0] == losses[1] < 0.01 < 5 < losses[2]
     assert replace(one_reader, batch=3).validate(right)["loss_held_out"] == pytest.approx(losses[0], rel=1e-5)
@@ -179,8 +181,8 @@ def test_the_held_out_loss_is_the_objective_at_the_same_noise_each_time() -> Non
     assert "loss_held_out" not in replace(one_reader, objective=adversarial).validate(right)
 
 
-def arrays(pack: Pack) -> tuple[np.ndarray, np.ndarray]:
+def arrays(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The images, and masks whose first reader outlines the last row."""
-    masks = np.zeros_like(pack._masks)
+    masks = np.zeros_like(dataset._masks)
     masks[:, :, -1] = 1
-    return pack._images, masks
+    return dataset._images, masks

@@ -8,14 +8,14 @@ from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Condition
 from sfumato.recipe import load_recipe
 from sfumato.tasks.synthesise import Synthesise
-from sfumato.training.stream import Batch
+from sfumato.training.data_order import Batch
 
 CASES = 12
 BATCH = Batch(step=0, slots=tuple(range(CASES)), rows=tuple(range(CASES)))
@@ -40,10 +40,17 @@ def task(augment: Ranges | Pipe) -> Synthesise:
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])
     process = build_process(recipe)
     return Synthesise(
-        pack=Pack(spec, cases, [OriginalSize((16, 24))] * CASES, images, None), process=process, guidance=UNGUIDED,
-        sampler=build_sampler(recipe.sample, process, critical=None), rows=range(2), train_rows=range(2, 4),
-        augment=augment, drop_label=0.0, batch=CASES, seed=0,
-    )  # fmt: skip
+        dataset=Dataset(spec, cases, [OriginalSize((16, 24))] * CASES, images, None),
+        process=process,
+        guidance=UNGUIDED,
+        sampler=build_sampler(recipe.sample, process, critical=None),
+        rows=range(2),
+        train_rows=range(2, 4),
+        augment=augment,
+        drop_label=0.0,
+        batch=CASES,
+        seed=0,
+    )
 
 
 def test_what_is_done_in_training_is_told() -> None:

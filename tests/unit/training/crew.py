@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from sfumato.training import checkpoint
 from sfumato.training.adversary import DISCRIMINATOR, Adversary
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Diverged, TrainingSettings, Until, training_loop
+from sfumato.training.loop import Diverged, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.processes import process_group, rank
-from sfumato.training.stream import Batch, Stream
 
 IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-STREAM = Stream(tuple(range(23)), batch=7, seed=5)
+STREAM = DataOrder(tuple(range(23)), batch=7, seed=5)
 SETTINGS = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=2)
 POISONED = 11
 RIVAL = nn.Conv2d(3, 4, 3)
@@ -44,9 +44,11 @@ def trained() -> tuple[TrainingState, list[Mapping[str, float]], list[int]]:
     parts = TrainingState(network, EMA(network, half_life=60.0), optimizer, further=(EMA(network, width=0.1),))
     RIVAL.load_state_dict({"weight": torch.ones(4, 3, 3, 3) / 9, "bias": torch.zeros(4)})
     parts.adversary = Adversary(RIVAL, make_optimizer(RIVAL, learning_rate=0.01))
-    terms = [told.terms for told in training_loop(parts, loss, STREAM, until=Until(steps=12), settings=SETTINGS)]
+    terms = [
+        told.terms for told in training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=12), settings=SETTINGS)
+    ]
     try:
-        list(training_loop(parts, poisoned, STREAM, until=Until(steps=20), settings=SETTINGS))
+        list(training_loop(parts, poisoned, STREAM, until=StoppingCriterion(steps=20), settings=SETTINGS))
     except Diverged as error:
         return parts, terms, list(error.rows)
     return parts, terms, []

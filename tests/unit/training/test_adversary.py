@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError
 from sfumato.training import checkpoint
 from sfumato.training.adversary import DISCRIMINATOR, OPTIMIZER, WEIGHTS, Adversary
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import Diverged, Progress, TrainingSettings, Until, training_loop
+from sfumato.training.loop import Diverged, Progress, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
-from sfumato.training.stream import Batch, Stream
 
 ROWS = 13
 IMAGES = torch.randn(ROWS, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-STREAM = Stream(tuple(range(ROWS)), batch=8, seed=5)
+STREAM = DataOrder(tuple(range(ROWS)), batch=8, seed=5)
 SETTINGS = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.05)
 FACTOR = 0.2
 
@@ -61,7 +61,7 @@ def game(parts: TrainingState, *, weight: float = 0.3, scale: float = 1.0) -> Lo
 
 
 def run(parts: TrainingState, loss: Loss, steps: int = 10, settings: TrainingSettings = SETTINGS) -> list[Progress]:
-    return list(training_loop(parts, loss, STREAM, until=Until(steps=steps), settings=settings))
+    return list(training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=steps), settings=settings))
 
 
 def same(first: TrainingState, second: TrainingState, *, stems: tuple[str, ...] = ()) -> bool:
@@ -103,7 +103,7 @@ def test_its_update_is_that_of_its_own_optimiser() -> None:
 def test_a_resumed_run_has_the_same_bits(tmp_path: Path, stop: int) -> None:
     whole, first, second = make(), make(), make()
     expected = run(whole, game(whole))
-    for progress in training_loop(first, game(first), STREAM, until=Until(steps=10), settings=SETTINGS):
+    for progress in training_loop(first, game(first), STREAM, until=StoppingCriterion(steps=10), settings=SETTINGS):
         if progress.step == stop:
             break
     checkpoint.save(tmp_path, step=first.step, tensors=first.tensors(), headers={}, state=first.state())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sfumato.training.best import Other, best_files, best_words, judge
+from sfumato.training.best import Other, best_files, best_words, note_validation
 
 LOSS = Other("loss", "loss_held_out")
 
@@ -16,7 +16,7 @@ def judged(*validations: tuple[float, float], metric: str = "dice") -> tuple[dic
     """Validations of (score, loss) in steps 10, 20, ..."""
     best: dict[str, Any] = {}
     kept = [
-        judge(best, {"score": score, "loss_held_out": loss}, metric=metric, other=LOSS, step=10 * number)
+        note_validation(best, {"score": score, "loss_held_out": loss}, metric=metric, other=LOSS, step=10 * number)
         for number, (score, loss) in enumerate(validations, start=1)
     ]
     return json.loads(json.dumps(best)), kept
@@ -38,16 +38,16 @@ def test_what_is_no_number_is_never_the_best_and_hides_nothing_later(nothing: fl
 
 def test_without_the_other_number_there_is_one() -> None:
     best: dict[str, Any] = {}
-    assert judge(best, {"score": -1.0}, metric="loss", other=Other("kid", "kid"), step=5)
+    assert note_validation(best, {"score": -1.0}, metric="loss", other=Other("kid", "kid"), step=5)
     assert best_files(best) == {"best": 5} and best_files({}) == {}
 
 
 def test_another_metric_begins_anew_and_a_state_of_old_goes_on() -> None:
     best, _ = judged((0.9, 0.1))
-    assert judge(best, {"score": 0.2, "loss_held_out": 0.5}, metric="iou", other=LOSS, step=40)
+    assert note_validation(best, {"score": 0.2, "loss_held_out": 0.5}, metric="iou", other=LOSS, step=40)
     assert best_files(best) == {"best": 40, "best-loss": 40}
     old = {"score": 0.9, "step": 7, "stalled": 1}
-    assert not judge(old, {"score": 0.5}, metric="dice", other=LOSS, step=8)
+    assert not note_validation(old, {"score": 0.5}, metric="dice", other=LOSS, step=8)
     assert best_files(old) == {"best": 7} and old["stalled"] == 2
 
 

@@ -19,13 +19,13 @@ def test_two_processes_are_the_same_mathematics_as_one(tmp_path):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     spec = importlib.util.spec_from_file_location("crew", SCRIPT)
-    crew = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(crew)
-    parts, terms, rows = crew.trained()
-    assert crew.POISONED in rows
+    pool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pool)
+    parts, terms, rows = pool.trained()
+    assert pool.POISONED in rows
     told = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     assert told[0] == told[1]
-    assert told[0]["rows"] == rows == [crew.POISONED]
+    assert told[0]["rows"] == rows == [pool.POISONED]
     assert told[0]["step"] == parts.step
     for theirs, ours in zip(told[0]["terms"], terms, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-5)

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.training import checkpoint
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import WINDOW, Diverged, Progress, TrainingSettings, Until, training_loop
+from sfumato.training.loop import WINDOW, Diverged, Progress, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.processes import process_group
-from sfumato.training.stream import Batch, Stream
 
 from .forks import together
 
 IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-STREAM = Stream(tuple(range(23)), batch=12, seed=5)
+STREAM = DataOrder(tuple(range(23)), batch=12, seed=5)
 SETTINGS = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, bad_steps=2)
 BAD = STREAM.batch_at(4)[0].rows[7]
 
@@ -65,7 +65,7 @@ def poisoned(steps: tuple[int, ...]) -> Loss:
 def run(
     parts: TrainingState, term: Loss = loss, *, steps: int = 10, settings: TrainingSettings = SETTINGS
 ) -> list[Progress]:
-    return list(training_loop(parts, term, STREAM, until=Until(steps=steps), settings=settings))
+    return list(training_loop(parts, term, STREAM, until=StoppingCriterion(steps=steps), settings=settings))
 
 
 def weights(parts: TrainingState) -> list[float]:
@@ -101,7 +101,7 @@ def test_pieces_are_halved_when_memory_runs_out_and_the_result_is_the_same(most,
 
 def test_a_resumed_run_starts_with_the_pieces_that_fitted(tmp_path):
     parts, resumed, seen = make(), make(), list[int]()
-    list(islice(training_loop(parts, holding(5), STREAM, until=Until(steps=10), settings=SETTINGS), 3))
+    list(islice(training_loop(parts, holding(5), STREAM, until=StoppingCriterion(steps=10), settings=SETTINGS), 3))
     checkpoint.save(tmp_path, step=3, tensors=parts.tensors(), headers={}, state=parts.state())
     resumed.restore(checkpoint.newest(tmp_path))
     run(resumed, holding(5, seen=seen))
@@ -148,8 +148,8 @@ def test_a_bad_step_is_passed_over_and_told():
 
 def test_it_changes_nothing_but_the_number_of_the_step():
     before, after = make(), make()
-    list(islice(training_loop(before, loss, STREAM, until=Until(steps=10), settings=SETTINGS), 4))
-    list(islice(training_loop(after, poisoned((4,)), STREAM, until=Until(steps=10), settings=SETTINGS), 5))
+    list(islice(training_loop(before, loss, STREAM, until=StoppingCriterion(steps=10), settings=SETTINGS), 4))
+    list(islice(training_loop(after, poisoned((4,)), STREAM, until=StoppingCriterion(steps=10), settings=SETTINGS), 5))
     assert weights(after) == weights(before)
     for stem in ("ema", "optimizer"):
         ours, theirs = after.tensors()[stem], before.tensors()[stem]
@@ -200,7 +200,9 @@ def test_a_signal_to_one_process_is_told_to_all_in_the_same_step(tmp_path, world
     def work(rank: int) -> object:
         steps = iter(range(100))
         stopping = lambda: next(steps) == 3 and rank == world - 1  # noqa: E731
-        told = training_loop(make(), loss, STREAM, until=Until(steps=10), settings=SETTINGS, stopping=stopping)
+        told = training_loop(
+            make(), loss, STREAM, until=StoppingCriterion(steps=10), settings=SETTINGS, stopping=stopping
+        )
         return [each.step for each in told if each.stopping]
 
     told = shared(tmp_path, work, world=world) if world > 1 else [work(0)]

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from sfumato.errors import ModelError, UsageError
 from sfumato.training import checkpoint, loop
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Diverged, Progress, TrainingSettings, Until, training_loop
+from sfumato.training.loop import Diverged, Progress, StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.precision import LossScale, resolve_precision
-from sfumato.training.stream import Batch, Stream
 
 ROWS = 13
 IMAGES = torch.randn(ROWS, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-STREAM = Stream(tuple(range(ROWS)), batch=8, seed=5)
+STREAM = DataOrder(tuple(range(ROWS)), batch=8, seed=5)
 PLAIN = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5)
 
 
@@ -42,7 +42,7 @@ def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def run(parts: TrainingState, steps: int = 12, settings: TrainingSettings = PLAIN, term=loss) -> list[Progress]:
-    return list(training_loop(parts, term, STREAM, until=Until(steps=steps), settings=settings))
+    return list(training_loop(parts, term, STREAM, until=StoppingCriterion(steps=steps), settings=settings))
 
 
 def assert_equal(first: TrainingState, second: TrainingState) -> None:
@@ -102,14 +102,17 @@ def test_the_update_is_that_of_the_clipped_gradient():
 def test_the_average_follows_the_weights_after_each_step():
     parts, images = make(), 0
     average = EMA(parts.network, half_life=60.0)
-    for progress in training_loop(parts, loss, STREAM, until=Until(steps=12), settings=PLAIN):
+    for progress in training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=12), settings=PLAIN):
         average.update(parts.network, images=images, batch=8)
         images = progress.images
     assert torch.equal(average.network[0].weight, parts.ema.network[0].weight)
     assert not torch.equal(parts.network[0].weight, parts.ema.network[0].weight)
 
 
-@pytest.mark.parametrize(("until", "steps"), [(Until(steps=3), 3), (Until(images=17), 3), (Until(images=16), 2)])
+@pytest.mark.parametrize(
+    ("until", "steps"),
+    [(StoppingCriterion(steps=3), 3), (StoppingCriterion(images=17), 3), (StoppingCriterion(images=16), 2)],
+)
 def test_length_in_steps_and_images(until, steps):
     assert len(list(training_loop(make(), loss, STREAM, until=until, settings=PLAIN))) == steps
 
@@ -120,7 +123,7 @@ def test_length_in_minutes_counts_training_only(monkeypatch):
     away = 0.0
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(now) + away)
     told = []
-    for progress in training_loop(make(), loss, STREAM, until=Until(minutes=1.0), settings=PLAIN):
+    for progress in training_loop(make(), loss, STREAM, until=StoppingCriterion(minutes=1.0), settings=PLAIN):
         told.append(progress)
         away += 1000.0
     assert 60 <= told[-1].seconds < 64
@@ -132,16 +135,16 @@ def test_length_in_minutes_counts_training_only(monkeypatch):
 @pytest.mark.parametrize(
     ("until", "pace", "steps"),
     [
-        (Until(steps=30, minutes=1.0), 1.0, 30),  # the clock would allow 60
-        (Until(steps=30, minutes=1.0), 6.0, 10),
-        (Until(images=80, minutes=1.0), 1.0, 10),
-        (Until(steps=30, minutes=1.0, least_steps=12), 6.0, 12),
-        (Until(steps=30, minutes=1.0, least_steps=12), 1000.0, 12),
-        (Until(steps=30, minutes=1.0, least_steps=12), 4.0, 15),
-        (Until(minutes=1.0, least_steps=12), 30.0, 12),
+        (StoppingCriterion(steps=30, minutes=1.0), 1.0, 30),  # the clock would allow 60
+        (StoppingCriterion(steps=30, minutes=1.0), 6.0, 10),
+        (StoppingCriterion(images=80, minutes=1.0), 1.0, 10),
+        (StoppingCriterion(steps=30, minutes=1.0, least_steps=12), 6.0, 12),
+        (StoppingCriterion(steps=30, minutes=1.0, least_steps=12), 1000.0, 12),
+        (StoppingCriterion(steps=30, minutes=1.0, least_steps=12), 4.0, 15),
+        (StoppingCriterion(minutes=1.0, least_steps=12), 30.0, 12),
     ],
 )
-def test_a_count_with_a_ceiling_and_a_floor(until: Until, pace: float, steps: int) -> None:
+def test_a_count_with_a_ceiling_and_a_floor(until: StoppingCriterion, pace: float, steps: int) -> None:
     """With `pace` seconds for a step of 8 images: the run ends at 1, and what is done of it only grows."""
     done = [until.fraction(step, 8 * step, pace * step) for step in range(steps + 1)]
     assert done[0] == 0 and done[-1] == 1 and max(done[:-1]) < 1
@@ -154,7 +157,7 @@ def test_a_count_with_a_ceiling_and_a_floor(until: Until, pace: float, steps: in
 )
 def test_an_unclear_length_is_refused(length):
     with pytest.raises(UsageError, match="length"):
-        Until(**length)
+        StoppingCriterion(**length)
 
 
 def test_loss_terms_must_be_per_sample():
@@ -188,7 +191,7 @@ def test_resuming_is_exact(tmp_path, stop, accumulate):
     settings = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
     whole, stopped, resumed = make(), make(), make()
     expected = run(whole, settings=settings)
-    list(islice(training_loop(stopped, loss, STREAM, until=Until(steps=12), settings=settings), stop))
+    list(islice(training_loop(stopped, loss, STREAM, until=StoppingCriterion(steps=12), settings=settings), stop))
     save(tmp_path, stopped)
     torch.randn(stop)
     resumed.restore(checkpoint.newest(tmp_path))
@@ -215,7 +218,7 @@ def test_dropout_is_drawn_anew_in_each_step_and_piece():
 def test_validation_between_steps_changes_nothing():
     whole, watched = make(), make()
     run(whole)
-    for _ in training_loop(watched, loss, STREAM, until=Until(steps=12), settings=PLAIN):
+    for _ in training_loop(watched, loss, STREAM, until=StoppingCriterion(steps=12), settings=PLAIN):
         watched.network.eval()
         with torch.no_grad():
             watched.network(torch.randn(2, 3, 6, 6))
@@ -247,7 +250,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(value, accumulate):
         run(parts, settings=settings, term=poisoned)
     assert caught.value.step == 5
     assert caught.value.rows == (bad,)
-    list(islice(training_loop(reference, loss, STREAM, until=Until(steps=12), settings=settings), 5))
+    list(islice(training_loop(reference, loss, STREAM, until=StoppingCriterion(steps=12), settings=settings), 5))
     assert_equal(parts, reference)
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from sfumato.errors import ModelError, UsageError
 from sfumato.training import checkpoint
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import factors_of, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
 from sfumato.training.parts import TrainingState
-from sfumato.training.stream import Batch, Stream
 
 
 def test_only_matrices_decay():
@@ -136,7 +136,7 @@ def test_adam_equals_its_definition(kind):
 # --- in the training loop
 
 IMAGES = torch.randn(13, 3, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-STREAM = Stream(tuple(range(13)), batch=8, seed=5)
+STREAM = DataOrder(tuple(range(13)), batch=8, seed=5)
 CHOICES = {
     "adam": {"kind": "adam", "weight_decay": 0.1},
     "adamw": {"weight_decay": 0.1},
@@ -164,11 +164,11 @@ def tensors(parts: TrainingState) -> dict[str, Tensor]:
 def test_resuming_is_exact_with_both_averages(tmp_path, choice, schedule):
     settings = TrainingSettings(learning_rate=0.01, warmup_steps=0, schedule=schedule, held_images=24, clip=0.5)
     whole, stopped, resumed = make(choice), make(choice), make(choice)
-    told = list(training_loop(whole, loss, STREAM, until=Until(steps=8), settings=settings))
-    list(islice(training_loop(stopped, loss, STREAM, until=Until(steps=8), settings=settings), 5))
+    told = list(training_loop(whole, loss, STREAM, until=StoppingCriterion(steps=8), settings=settings))
+    list(islice(training_loop(stopped, loss, STREAM, until=StoppingCriterion(steps=8), settings=settings), 5))
     checkpoint.save(tmp_path, step=5, tensors=stopped.tensors(), headers={}, state=stopped.state())
     resumed.restore(checkpoint.newest(tmp_path))
-    again = list(training_loop(resumed, loss, STREAM, until=Until(steps=8), settings=settings))
+    again = list(training_loop(resumed, loss, STREAM, until=StoppingCriterion(steps=8), settings=settings))
     assert [each.learning_rate for each in again] == [each.learning_rate for each in told[5:]]
     assert len({each.learning_rate for each in told}) > 4
     ours, theirs = tensors(whole), tensors(resumed)
@@ -181,7 +181,11 @@ def test_what_is_frozen_keeps_its_bits_in_weights_and_averages():
     parts, fresh = make("frozen"), layers().double()
     list(
         training_loop(
-            parts, loss, STREAM, until=Until(steps=8), settings=TrainingSettings(learning_rate=0.01, warmup_steps=0)
+            parts,
+            loss,
+            STREAM,
+            until=StoppingCriterion(steps=8),
+            settings=TrainingSettings(learning_rate=0.01, warmup_steps=0),
         )
     )
     for network in (parts.network, parts.ema.network, parts.further[0].network):
@@ -192,7 +196,10 @@ def test_what_is_frozen_keeps_its_bits_in_weights_and_averages():
 def test_the_gradient_norm_is_that_of_what_is_trained():
     parts, free = make("frozen"), make("adam")
     settings = TrainingSettings(learning_rate=0.01, warmup_steps=0)
-    norms = [next(training_loop(each, loss, STREAM, until=Until(steps=1), settings=settings)) for each in (parts, free)]
+    norms = [
+        next(training_loop(each, loss, STREAM, until=StoppingCriterion(steps=1), settings=settings))
+        for each in (parts, free)
+    ]
     gradients = [weight.grad.norm() for name, weight in free.network.named_parameters() if not name.startswith("0.")]
     assert norms[0].gradient_norm == pytest.approx(torch.stack(gradients).norm().item(), rel=1e-6)
     assert norms[0].gradient_norm < 0.99 * norms[1].gradient_norm
@@ -206,7 +213,7 @@ def test_the_gradient_of_a_cut_batch_is_that_of_the_whole(choice, pieces):
     def gradients(accumulate: int) -> dict[str, Tensor]:
         parts = make(choice)
         settings = TrainingSettings(learning_rate=0.01, warmup_steps=0, clip=inf, accumulate=accumulate)
-        next(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=settings))
+        next(training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=1), settings=settings))
         return {name: weight.grad for name, weight in parts.network.named_parameters() if weight.requires_grad}
 
     whole, cut = gradients(1), gradients(pieces)
@@ -218,6 +225,10 @@ def test_the_gradient_of_a_cut_batch_is_that_of_the_whole(choice, pieces):
 @pytest.mark.parametrize("choice", CHOICES)
 def test_clipping_shortens_the_gradient_to_its_largest_norm(choice):
     parts = make(choice)
-    next(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=TrainingSettings(warmup_steps=0, clip=1e-3)))
+    next(
+        training_loop(
+            parts, loss, STREAM, until=StoppingCriterion(steps=1), settings=TrainingSettings(warmup_steps=0, clip=1e-3)
+        )
+    )
     gradients = [weight.grad for weight in parts.network.parameters() if weight.requires_grad]
     assert nn.utils.get_total_norm(gradients).item() == pytest.approx(1e-3, rel=1e-6)

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from sfumato.training import checkpoint
+from sfumato.training.data_order import Batch, DataOrder
 from sfumato.training.ema import EMA
-from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.loop import StoppingCriterion, TrainingSettings, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import TrainingState
 from sfumato.training.processes import process_group, rank
 from sfumato.training.shard import is_sharded, shard
-from sfumato.training.stream import Batch, Stream
 
 from .forks import together
 
 IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-STREAM = Stream(tuple(range(23)), batch=7, seed=5)
+STREAM = DataOrder(tuple(range(23)), batch=7, seed=5)
 HALF, WHOLE = 6, 12
 
 
@@ -67,7 +67,7 @@ def trained(folder: Path, *, sharded: bool, steps: int, accumulate: int = 1) -> 
         parts.restore(found)
     settings = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
     norms = []
-    for told in training_loop(parts, loss, STREAM, until=Until(steps=WHOLE), settings=settings):
+    for told in training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=WHOLE), settings=settings):
         norms.append(told.gradient_norm)
         if told.step == steps:
             break
@@ -126,7 +126,7 @@ def test_each_process_holds_a_part_of_everything(tmp_path):
     def work(number: int) -> None:
         with process_group():
             parts = make(sharded=True)
-            list(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=TrainingSettings()))
+            list(training_loop(parts, loss, STREAM, until=StoppingCriterion(steps=1), settings=TrainingSettings()))
             assert is_sharded(parts.network)
             weights = [parts.network.tail.weight, parts.ema.network.tail.weight]
             weights += [parts.optimizer.state[parts.network.tail.weight]["exp_avg"], parts.network.blocks[0][1].weight]

@@ -12,7 +12,7 @@ from sfumato.cli import main
 from sfumato.errors import Stopped
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import Run
-from sfumato.experiment.sharded_job import Shard, Work
+from sfumato.experiment.sharded_job import Shard, ShardedJob
 from sfumato.training.signals import Terminated, ended_in_order, going_on_later, signals_to_stop
 
 ENDING = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
@@ -103,7 +103,7 @@ def test_other_threads_are_left_alone() -> None:
 
 
 def test_work_that_is_kept_ends_with_75(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", asked={}, items=["a", "b"])
+    work = ShardedJob(out=tmp_path / "out", asked={}, items=["a", "b"])
     told = pytest.raises(Stopped, match=r"stopped: .*out: 1 of 2 are finished.*the same command goes on")
     with told as stopped, ended_in_order(), work.share(Shard(0, 1)) as share:
         share.note("a")

@@ -40,7 +40,7 @@ def check_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentColl
         UsageError: with the flag, the word and the bounds.
     """
     for argument in arguments:
-        wanted = Wanted.of(argument.field_info.annotation)
+        wanted = SampleRequest.of(argument.field_info.annotation)
         if wanted is None or not argument.parse:
             continue
         for token in argument.tokens:
@@ -48,7 +48,7 @@ def check_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentColl
                 raise UsageError(f"{argument.name} {token.value}", expected=str(wanted))
 
 
-class Wanted(NamedTuple):
+class SampleRequest(NamedTuple):
     """What the word for a flag may be.
 
     Attributes:
@@ -62,7 +62,7 @@ class Wanted(NamedTuple):
     words: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, annotation: Any) -> "Wanted | None":
+    def of(cls, annotation: Any) -> "SampleRequest | None":
         """What an annotation asks for; None where it asks for no number, or takes any text as well."""
         kinds, bounds, words = set[type](), list[Bound](), list[str]()
         for part, about in _parts(annotation):

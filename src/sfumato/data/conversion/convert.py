@@ -21,10 +21,10 @@ from sfumato.data.conversion.setting import (
     take_stock,
 )
 from sfumato.data.conversion.zip import write_zip
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import file_names, is_prepared
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 
 PNG_CHANNELS = frozenset({1, 3})
 
@@ -46,7 +46,7 @@ class WrittenCases(NamedTuple):
 
 
 def convert_cases(
-    found: Found,
+    found: DiscoveredDataset,
     out: Path,
     *,
     form: DatasetFormat,
@@ -103,7 +103,7 @@ def prepared_meaning(source: Path) -> MaskMeaning | None:
     """What mask values mean in a prepared data set; None if `source` is none, or has no masks."""
     if not is_prepared(source):
         return None
-    spec = Pack.open(source).spec
+    spec = Dataset.open(source).spec
     return MaskMeaning(spec.mask_rule, spec.mask_classes) if spec.mask_rule else None
 
 

@@ -19,7 +19,7 @@ from sfumato.data.formats.tiff import encode_tiff
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
 from sfumato.data.placement import Canvas, fit_canvas
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.errors import DataError, collected, raise_together
 
 
@@ -75,7 +75,7 @@ class Conversion:
         crop: cut the centre out at the shape of `size` first; otherwise images are stretched.
     """
 
-    found: Found
+    found: DiscoveredDataset
     stock: _Stock
     meaning: MaskMeaning | None
     size: tuple[int, int] | None = None
@@ -108,7 +108,7 @@ class Conversion:
 
 
 def take_stock(
-    found: Found, *, meaning: MaskMeaning | None, size: tuple[int, int] | None, crop: bool
+    found: DiscoveredDataset, *, meaning: MaskMeaning | None, size: tuple[int, int] | None, crop: bool
 ) -> Generator[ConversionStep, None, Conversion]:
     """Read every file once.
 
@@ -166,7 +166,7 @@ def refuse_other_size(case: Case, locator: str, array: np.ndarray, size: tuple[i
         )
 
 
-def decide_meaning(found: Found, values: Mapping[int, int]) -> MaskMeaning:
+def decide_meaning(found: DiscoveredDataset, values: Mapping[int, int]) -> MaskMeaning:
     """What the values of all masks mean: as the source names them, or by the rule for masks without names."""
     rule = mask_rule(values, found.mask_names, found.ignore)
     index = {value: number for number, value in enumerate(rule.values)}

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from sfumato.data.copies import in_several_splits, of_patients
+from sfumato.data.encoding import Storage
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.colours import LABELMAP_FILE, way_with_table
@@ -14,11 +15,10 @@ from sfumato.data.formats.image import colours_of
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.inspection.finding import Finding, Severity, is_picture_locator, most_frequent, volume_files
 from sfumato.data.manifest import Case
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.source.nearest import alike_among
 from sfumato.data.source.pairing import told_kept
 from sfumato.data.source.patterns import told_folders
-from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -34,7 +34,7 @@ _PAIRS = 3
 """Files without a partner that may be meant for each other, of which so many pairs are named."""
 
 
-def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
+def find_in_files(found: DiscoveredDataset, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner or class, are misnamed, or tell more than they should."""
     if found.unpaired:
         yield _without_partner(found, unpaired)
@@ -50,7 +50,7 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
         yield Finding(code="", severity="note", text=note)
 
 
-def _without_partner(found: Found, severity: Severity) -> Finding:
+def _without_partner(found: DiscoveredDataset, severity: Severity) -> Finding:
     text = f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
     text += told_folders(found.unpaired)
     alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
@@ -66,7 +66,7 @@ def _without_partner(found: Found, severity: Severity) -> Finding:
     )
 
 
-def _without_unpaired(found: Found) -> str:
+def _without_unpaired(found: DiscoveredDataset) -> str:
     """The way to leave out what has no partner, where more is kept than lost, or every mask has its image."""
     kept = len({case.volume or case.id for case in found.cases})
     if len(found.unpaired) < kept:
@@ -74,7 +74,7 @@ def _without_unpaired(found: Found) -> str:
     return f", or {told_kept(kept, len(found.unpaired))}" if found.bare_alone else ""
 
 
-def _without_class(found: Found, severity: Severity) -> Finding:
+def _without_class(found: DiscoveredDataset, severity: Severity) -> Finding:
     return Finding(
         code="DATA-052",
         severity=severity,
@@ -84,7 +84,7 @@ def _without_class(found: Found, severity: Severity) -> Finding:
     )
 
 
-def _of_source(found: Found) -> Iterator[Finding]:
+def _of_source(found: DiscoveredDataset) -> Iterator[Finding]:
     """What is wrong with the source as a whole; patients torn by splits are told by `inspection.splits`, with files."""
     torn = in_several_splits(found.cases, of_patients(found.cases))
     for problem in found.problems:
@@ -100,7 +100,7 @@ class _Unreadable:
     problem: DataError
 
 
-def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+def _unreadable(found: DiscoveredDataset, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """One finding for each code; planes of one broken file are one."""
     by_code: dict[str, dict[str, _Unreadable]] = defaultdict(dict)
     often = Counter[str]()
@@ -124,7 +124,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         )
 
 
-def _remedy(unreadable: Sequence[_Unreadable], found: Found) -> str:
+def _remedy(unreadable: Sequence[_Unreadable], found: DiscoveredDataset) -> str:
     """What to do about problems of one code; masks in colours need one table for the colours of all."""
     if not any(LABELMAP_FILE in each.problem.remedy for each in unreadable):
         return unreadable[0].problem.remedy
@@ -134,7 +134,7 @@ def _remedy(unreadable: Sequence[_Unreadable], found: Found) -> str:
     return way_with_table(colours_of(masks[:: max(1, len(masks) // _COLOURED)]))
 
 
-def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, Storage]]:
+def _storages(found: DiscoveredDataset, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, Storage]]:
     """How each image and mask is stored, where that is known."""
     for case, fact in zip(found.cases, facts, strict=True):
         if fact.image is not None and fact.image.storage is not None:
@@ -176,7 +176,7 @@ def _private(stored: Mapping[str, Storage]) -> Iterator[Finding]:
         )
 
 
-def _patient_tags(found: Found) -> Iterator[Finding]:
+def _patient_tags(found: DiscoveredDataset) -> Iterator[Finding]:
     """What DICOM files tell about the patient; of a series, one file stands for all."""
     risky: dict[Path, tuple[str, ...]] = {}
     for path in _volumes_with_tags(found):
@@ -194,7 +194,7 @@ def _patient_tags(found: Found) -> Iterator[Finding]:
         )
 
 
-def _volumes_with_tags(found: Found) -> Iterator[Path]:
+def _volumes_with_tags(found: DiscoveredDataset) -> Iterator[Path]:
     """The files of volumes that may have tags for the patient, each once."""
     images = [case.image for case in found.cases if not is_picture_locator(case.image)]
     for path in dict.fromkeys(Locator.parse(image).path for image in images):

@@ -41,7 +41,7 @@ from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.inspection.meaning import LabelMapping, MeasuredMask, agreements_of, masks_of, read_meaning
 from sfumato.data.mask import MaskRule, class_names
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.statistics import Stats
 
 AIR = -500.0
@@ -62,7 +62,7 @@ class Guess(NamedTuple):
 
 
 def fingerprint(
-    found: Found, facts: Sequence[CaseFacts], *, copies: Copies | None = None, as_stored: bool = False
+    found: DiscoveredDataset, facts: Sequence[CaseFacts], *, copies: Copies | None = None, as_stored: bool = False
 ) -> dict[str, Any]:
     """The fingerprint of a source as plain JSON; its keys are explained at the top of this module.
 
@@ -91,7 +91,7 @@ def fingerprint(
     return {**entry, "recommendations": list(_recommendations(entry))}
 
 
-def _count_patients(found: Found) -> int:
+def _count_patients(found: DiscoveredDataset) -> int:
     """As many as the source says, else as many as its cases name."""
     if found.patients is not None:
         return found.patients
@@ -103,7 +103,7 @@ def _count_named(names: Iterable[str | None]) -> int:
     return len(set(names) - {None})
 
 
-def modality_of(found: Found, facts: Sequence[CaseFacts]) -> Guess:
+def modality_of(found: DiscoveredDataset, facts: Sequence[CaseFacts]) -> Guess:
     """What made the images: as the source says, else guessed."""
     if found.modality:
         return Guess(_word(found.modality), "the source says so")
@@ -181,14 +181,14 @@ def _intensity(stats: Sequence[Stats]) -> dict[str, float]:
     }
 
 
-def _of_classes(found: Found) -> dict[str, Any]:
+def _of_classes(found: DiscoveredDataset) -> dict[str, Any]:
     counts = Counter(case.label for case in found.cases if case.label is not None)
     named = {name: counts[name] for name in found.classes}
     balance = max(counts.values()) / min(counts.values()) if counts else None
     return {"classes": named, "imbalance": balance}
 
 
-def _of_masks(found: Found, facts: Sequence[CaseFacts], *, as_stored: bool) -> dict[str, Any]:
+def _of_masks(found: DiscoveredDataset, facts: Sequence[CaseFacts], *, as_stored: bool) -> dict[str, Any]:
     masks = masks_of(found, facts)
     if not masks:
         return {"mask_classes": {}, "masks": None, "disagreement": None}
@@ -217,7 +217,7 @@ def _areas(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Integer[np.n
 
 
 def _mask_classes(
-    areas: Integer[np.ndarray, "masks classes"], found: Found, meaning: LabelMapping
+    areas: Integer[np.ndarray, "masks classes"], found: DiscoveredDataset, meaning: LabelMapping
 ) -> dict[str, dict[str, float]]:
     """Of each class its share of all pixels, and of the masks that have it."""
     if not meaning.rule:
@@ -247,7 +247,7 @@ def _of_rule(rule: MaskRule | None) -> dict[str, Any]:
     return {"rule": rule.text, "rule_values": list(rule.values), "rule_threshold": rule.threshold}
 
 
-def _names(found: Found, meaning: LabelMapping) -> list[str]:
+def _names(found: DiscoveredDataset, meaning: LabelMapping) -> list[str]:
     """Names of the classes of pixels, background first; masks of differing habits have no one rule."""
     if meaning.rule:
         return list(class_names(meaning.rule, found.mask_names))

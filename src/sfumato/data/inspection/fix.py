@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sfumato.data.copies import in_several_splits, of_patients
+from sfumato.data.encoding import Storage
 from sfumato.data.facts import CaseFacts, ImageFacts, MaskFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import ending_of, read_image, read_mask, write_image
@@ -23,8 +24,7 @@ from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
 from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.data.placement import is_of_one_shape, resize
-from sfumato.data.source import Found
-from sfumato.data.storage import Storage
+from sfumato.data.source import DiscoveredDataset
 from sfumato.errors import DataError, UsageError
 from sfumato.tables import write_table
 
@@ -52,11 +52,11 @@ class Fixed(NamedTuple):
     name: str
 
 
-def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str], str]) -> Iterator[Fixed]:
+def fix(found: DiscoveredDataset, inspection: Inspection, out: Path, *, short: Callable[[str], str]) -> Iterator[Fixed]:
     """Write a corrected copy into an empty folder; iterate to the end to do it.
 
     Args:
-        found: the source, found with `Hints.drop_unpaired`.
+        found: the source, found with `ReadOptions.drop_unpaired`.
         inspection: what is wrong with it.
         out: the folder; `manifest.csv` and `changes.csv` come last.
         short: takes the paths of the source out of a sentence or locator: the copy may be passed on.
@@ -89,7 +89,7 @@ def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str
     write_table(out / "changes.csv", ["file", "what was wrong", "what was done"], told)
 
 
-def can_fix(found: Found, inspection: Inspection) -> bool:
+def can_fix(found: DiscoveredDataset, inspection: Inspection) -> bool:
     """Whether a corrected copy would hold any case."""
     if _never_written(found):
         return False
@@ -105,7 +105,7 @@ def _can_write(row: int, case: Case, inspection: Inspection) -> bool:
     return any(_fault(inspection, row, reader) is None for reader in range(len(case.masks)))
 
 
-def _never_written(found: Found) -> str:
+def _never_written(found: DiscoveredDataset) -> str:
     """What keeps a source from being written anew; empty if nothing does."""
     if any(is_volume(Locator.parse(case.image).path) for case in found.cases):
         return "volumes are"
@@ -152,7 +152,7 @@ class _Mended(NamedTuple):
 class _Writer:
     """Writes cases, and notes what it changes."""
 
-    def __init__(self, out: Path, found: Found, inspection: Inspection, changes: list[Change]) -> None:
+    def __init__(self, out: Path, found: DiscoveredDataset, inspection: Inspection, changes: list[Change]) -> None:
         self.out, self.found, self.inspection, self.changes = out, found, inspection, changes
         self.names = file_names([case.id for case in found.cases])
         self.by_class = not found.has_masks

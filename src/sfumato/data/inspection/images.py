@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.inspection.finding import Finding, most_frequent, volume_files
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.wording import counted
 
 FEW_LEVELS = 32
@@ -35,7 +35,7 @@ class _Image(NamedTuple):
 _Images = Sequence[_Image]
 
 
-def find_in_images(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+def find_in_images(found: DiscoveredDataset, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """Images that differ from the others, or hold less than they seem to."""
     images = [
         _Image(case.image, fact.image) for case, fact in zip(found.cases, facts, strict=True) if fact.image is not None

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.copies import Copies, find_copies
-from sfumato.data.crew import Crew
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
@@ -25,7 +24,8 @@ from sfumato.data.inspection.sizes import find_in_sizes
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.inspection.worker import measure_chunk
 from sfumato.data.manifest import Case
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
+from sfumato.data.worker_pool import WorkerPool
 from sfumato.errors import DataError
 
 FILES_AT_ONCE = 16
@@ -58,12 +58,12 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity = "error", torn: Severity = "error"
+    found: DiscoveredDataset, facts: Sequence[CaseFacts], *, unpaired: Severity = "error", torn: Severity = "error"
 ) -> Inspection:
     """What is wrong with a source, and what is worth knowing.
 
     Args:
-        found: the source; found with `Hints.drop_unpaired`, so that files without a partner are named here.
+        found: the source; found with `ReadOptions.drop_unpaired`, so that files without a partner are named here.
         facts: of its cases, in their order.
         unpaired: how bad files without a partner are.
         torn: how bad patients and pictures in several splits are.
@@ -80,7 +80,7 @@ def inspect(
     return Inspection(tuple(findings), tuple(facts), meaning, copies)
 
 
-def refusals(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterator[DataError]:
+def refusals(found: DiscoveredDataset, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterator[DataError]:
     """What `inspect` calls an error though every file can be read: no verb goes on with it.
 
     Args:
@@ -108,8 +108,8 @@ def measure_cases(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFa
         ResourceError: a process was ended from outside, as happens when memory runs out.
     """
     early, due = dict[int, list[CaseFacts]](), 0
-    with Crew(workers) as crew:
-        for (number, _), facts in crew.each(measure_chunk, None, enumerate(_chunks(cases))):
+    with WorkerPool(workers) as pool:
+        for (number, _), facts in pool.each(measure_chunk, None, enumerate(_chunks(cases))):
             early[number] = facts
             while due in early:
                 yield from early.pop(due)

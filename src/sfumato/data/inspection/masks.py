@@ -9,7 +9,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.finding import Finding, Severity, volume_files
 from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask, agreements_of, masks_of
 from sfumato.data.placement import is_of_one_shape
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.wording import counted
 
 _GREY, _WHITE = 128, 255
@@ -25,7 +25,7 @@ VALUES = 8
 """Unexpected values that are named."""
 
 
-def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
+def find_in_masks(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     """What is wrong with the masks, or worth knowing."""
     masks = masks_of(found, facts)
     if not masks:

@@ -18,7 +18,7 @@ from PIL import Image
 from sfumato.data.facts import Agreement, CaseFacts, MaskFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.mask import IGNORED, MaskRule, decide_mask_rule, named_mask_rule
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.errors import DataError
 
 INVERTED = 0.8
@@ -119,7 +119,7 @@ class LabelMapping(NamedTuple):
         return tuple(counts)
 
 
-def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[MeasuredMask]:
+def masks_of(found: DiscoveredDataset, facts: Sequence[CaseFacts]) -> list[MeasuredMask]:
     """All masks that could be read."""
     measured = list[MeasuredMask]()
     for row, (case, fact) in enumerate(zip(found.cases, facts, strict=True)):
@@ -139,7 +139,7 @@ def agreements_of(facts: Sequence[CaseFacts], meaning: LabelMapping) -> list[Agr
     return agreements
 
 
-def read_meaning(found: Found, masks: Sequence[MeasuredMask]) -> LabelMapping:
+def read_meaning(found: DiscoveredDataset, masks: Sequence[MeasuredMask]) -> LabelMapping:
     """What the stored values mean, by what the source says and by what is there. Images as masks have no say."""
     masks = [mask for mask in masks if not mask.facts.copies_image]
     if not masks:

@@ -10,7 +10,7 @@ from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.meaning import LabelMapping
 from sfumato.data.placement import Canvas, size_within
 from sfumato.data.sharpness import OriginalMask, Sharpness, rows_to_measure, sharpness
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -21,7 +21,7 @@ BLURRED = 0.9
 """A Dice below this at the first of them is worth a larger size."""
 
 
-def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
+def find_in_sizes(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     """How sharp a mask can be at each of the usual sizes that are smaller than the images."""
     sizes = [fact.image.size for fact in facts if fact.image is not None]
     if not (found.has_masks and sizes):
@@ -60,7 +60,7 @@ def _lost(at: Sharpness) -> str:
     return f"; at {max(at.size)} pixels {' and '.join(gone)}"
 
 
-def _originals(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:
+def _originals(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:
     """Masks spread over the set, as classes; those that are found to be wrong elsewhere are left out."""
     for row in rows_to_measure(found.cases):
         image = facts[row].image

@@ -6,7 +6,7 @@ from itertools import chain
 
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
 from sfumato.data.inspection.finding import Finding, Severity
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.source.classes import alike_but_for_case, told_alike
 from sfumato.wording import counted
 
@@ -23,7 +23,7 @@ _NO_SPLIT = "remove the split, so that prepare makes one; --fix-into moves them 
 """What to do about a split that has one patient or picture in several parts."""
 
 
-def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") -> Iterator[Finding]:
+def find_in_splits(found: DiscoveredDataset, copies: Copies, *, torn: Severity = "error") -> Iterator[Finding]:
     """Copies, what must not be in two splits, and classes with few images.
 
     Args:
@@ -43,7 +43,7 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
     yield from _uneven(found)
 
 
-def _copied(found: Found, groups: Sequence[Rows], often: str, *, code: str) -> Finding:
+def _copied(found: DiscoveredDataset, groups: Sequence[Rows], often: str, *, code: str) -> Finding:
     cases = sum(map(len, groups))
     return Finding(
         code=code,
@@ -54,7 +54,7 @@ def _copied(found: Found, groups: Sequence[Rows], often: str, *, code: str) -> F
     )
 
 
-def _in_several_classes(found: Found, pictures: Sequence[Rows]) -> Iterator[Finding]:
+def _in_several_classes(found: DiscoveredDataset, pictures: Sequence[Rows]) -> Iterator[Finding]:
     both = list[Rows]()
     for rows in pictures:
         labels = {found.cases[row].label for row in rows}
@@ -70,7 +70,7 @@ def _in_several_classes(found: Found, pictures: Sequence[Rows]) -> Iterator[Find
         )
 
 
-def _torn_pictures(found: Found, pictures: Sequence[Rows], severity: Severity) -> Iterator[Finding]:
+def _torn_pictures(found: DiscoveredDataset, pictures: Sequence[Rows], severity: Severity) -> Iterator[Finding]:
     torn = in_several_splits(found.cases, pictures)
     if torn:
         yield Finding(
@@ -82,7 +82,7 @@ def _torn_pictures(found: Found, pictures: Sequence[Rows], severity: Severity) -
         )
 
 
-def _torn_patients(found: Found, severity: Severity) -> Iterator[Finding]:
+def _torn_patients(found: DiscoveredDataset, severity: Severity) -> Iterator[Finding]:
     torn = in_several_splits(found.cases, of_patients(found.cases))
     if torn:
         names = _few([found.cases[rows[0]].patient or "" for rows in torn])
@@ -113,7 +113,7 @@ def _few(names: Sequence[str]) -> str:
     return f"{shown} ..." if len(names) > _NAMED else shown
 
 
-def _alike(found: Found) -> Iterator[Finding]:
+def _alike(found: DiscoveredDataset) -> Iterator[Finding]:
     """Classes whose names differ by upper and lower case alone."""
     for group in alike_but_for_case(case.label for case in found.cases):
         yield Finding(
@@ -125,7 +125,7 @@ def _alike(found: Found) -> Iterator[Finding]:
         )
 
 
-def _uneven(found: Found) -> Iterator[Finding]:
+def _uneven(found: DiscoveredDataset) -> Iterator[Finding]:
     """Classes with few images, or far fewer than the largest."""
     counts = Counter(case.label for case in found.cases if case.label is not None)
     if not counts:
@@ -144,7 +144,7 @@ def _uneven(found: Found) -> Iterator[Finding]:
     )
 
 
-def _of_classes(found: Found, names: Collection[str]) -> tuple[str, ...]:
+def _of_classes(found: DiscoveredDataset, names: Collection[str]) -> tuple[str, ...]:
     return tuple(case.image for case in found.cases if case.label in names)
 
 
@@ -157,6 +157,6 @@ def _told(counts: Counter[str], least: Sequence[str]) -> str:
     return f"the classes are small: {counted(few, 'image')}{each} of {_few(least)}"
 
 
-def _files(found: Found, groups: Sequence[Rows]) -> tuple[str, ...]:
+def _files(found: DiscoveredDataset, groups: Sequence[Rows]) -> tuple[str, ...]:
     rows = chain.from_iterable(groups)
     return tuple(dict.fromkeys(found.cases[row].image for row in rows))

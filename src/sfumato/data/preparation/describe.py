@@ -22,7 +22,7 @@ from sfumato.data.preparation.chunk import DecodedCase
 from sfumato.data.preparation.settings import PreparationSettings
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.sharpness import Sharpness
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 from sfumato.data.split import as_fold, split_cases, split_into_folds, split_notes
 from sfumato.errors import DataError, collected, raise_together
@@ -67,7 +67,11 @@ class Division(NamedTuple):
 
 
 def divide(
-    found: Found, facts: Sequence[CaseFacts], copies: Copies, rule: MaskRule | None, settings: PreparationSettings
+    found: DiscoveredDataset,
+    facts: Sequence[CaseFacts],
+    copies: Copies,
+    rule: MaskRule | None,
+    settings: PreparationSettings,
 ) -> Division:
     """Splits as the source has them, or made by the settings; copies and patients stay together."""
     together = [*copies.exact, *copies.near]
@@ -122,7 +126,7 @@ def _modality(settings: PreparationSettings, guess: str) -> str:
 
 
 def decide_spec(
-    found: Found,
+    found: DiscoveredDataset,
     rows: Sequence[DecodedCase],
     cases: Sequence[Case],
     rule: MaskRule | None,

@@ -1,4 +1,4 @@
-"""Turn the cases of a source into a prepared data set (its form is told in `sfumato.data.pack`).
+"""Turn the cases of a source into a prepared data set (its form is told in `sfumato.data.dataset`).
 
 Every file is decoded once, in chunks that worker processes take in turn (`preparation.chunk`), and measured there.
 What mask values mean and which numbers are black and white needs all files: masks are written by what a sample of them
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.copies import find_copies
-from sfumato.data.crew import Crew, processors
 from sfumato.data.facts import spacing_of
 from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.fingerprint import fingerprint, modality_of
@@ -53,7 +52,8 @@ from sfumato.data.preparation.settings import PreparationSettings as Preparation
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
 from sfumato.data.preparation.store import ArrayForm, Filling, create, fill_arrays, kept_chunks, require_space
 from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
+from sfumato.data.worker_pool import WorkerPool, processors
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.shortage import shortages_told
 
@@ -73,7 +73,7 @@ class _Prepared(NamedTuple):
 
 
 def prepare_cases(
-    found: Found, out: Path, settings: PreparationSettings, *, spool: Path | None = None
+    found: DiscoveredDataset, out: Path, settings: PreparationSettings, *, spool: Path | None = None
 ) -> Iterator[_Prepared]:
     """Decode all cases once into the folder `out`; iterate to the end to do it.
 
@@ -96,8 +96,8 @@ def prepare_cases(
     workers = settings.workers or max(1, min(processors(), len(found.cases) // WORTH_A_WORKER))
     key = key_of(found.cases, (settings.canvas, found.has_masks, dict(found.mask_names), found.ignore))
     spool = spool or spool_folder(out)
-    with opened_spool(spool, key) as place, shortages_told(spool.parent), Crew(workers) as crew:
-        work = _Work(found, settings, place, crew)
+    with opened_spool(spool, key) as place, shortages_told(spool.parent), WorkerPool(workers) as pool:
+        work = _Work(found, settings, place, pool)
         yield from work.decode_all()
         folder = place / "whole"
         shutil.rmtree(folder, ignore_errors=True)
@@ -131,8 +131,8 @@ def _refuse_impossible(out: Path, settings: PreparationSettings) -> None:
 class _Work:
     """One preparation on its way: what is read, where it goes, who works."""
 
-    def __init__(self, found: Found, settings: PreparationSettings, spool: Path, crew: Crew) -> None:
-        self.found, self.settings, self.spool, self.crew = found, settings, spool, crew
+    def __init__(self, found: DiscoveredDataset, settings: PreparationSettings, spool: Path, pool: WorkerPool) -> None:
+        self.found, self.settings, self.spool, self.pool = found, settings, spool, pool
         self.chunks = cut_chunks(found.cases)
         self.rule: MaskRule | None = None
         self.rows: list[tuple[DecodedCase, ...]] = []
@@ -167,7 +167,7 @@ class _Work:
     def _each(self, function: Any, job: Job, chunks: Sequence[Chunk], *, done: int, total: int) -> Iterator[_Prepared]:
         """Work on chunks, and keep what is wrong with them, in their order."""
         answers: dict[int, ChunkResult] = {}
-        for chunk, answer in self.crew.each(function, job, chunks):
+        for chunk, answer in self.pool.each(function, job, chunks):
             if not answers and function is decode and not answer.problems:
                 files = chunk_files(self.spool, chunk.number, job.rule)
                 require_space(self.spool, files, share=len(chunk.cases) / total)
@@ -211,7 +211,7 @@ class _Work:
         step = max(1, len(self.found.cases) // CASES_SAMPLED)
         masks = [case.masks for case in self.found.cases[::step]]
         counts: Counter[int] = Counter()
-        for _, values in self.crew.each(count_mask_values, None, masks):
+        for _, values in self.pool.each(count_mask_values, None, masks):
             counts.update(values)
         try:
             return decide_mask_rule(counts, ignore=self.found.ignore) if counts else None
@@ -256,14 +256,14 @@ class _Work:
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
         form = ArrayForm(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
         filling = Filling(self.spool, form, create(folder, len(rows), form))
-        for _ in self.crew.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept)):
+        for _ in self.pool.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept)):
             pass
         sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None)
         notes = [
             *found.notes,
             *division.notes,
             *notes_about(spec, division.cases, facts, copies, left_out=kept.count(False)),
-            *([sharp.told] if sharp is not None and sharp.dice < 1 else []),
+            *([sharp.sentence] if sharp is not None and sharp.dice < 1 else []),
         ]
         write_description(folder, Description(spec, division, facts, notes, described, found.reading, sharp))
 

@@ -16,10 +16,10 @@ from sfumato.data.formats.archive import array_headers
 from sfumato.data.formats.joined import is_joined
 from sfumato.data.manifest import Case
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions, finalise_dataset
 from sfumato.data.source.drawn import MaskArray, mask_axes, planes
-from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layers import CASES_TRIED, Layers, layered, layers_of
-from sfumato.data.source.layout import Arranged, arrange
+from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.stacks import SET_NAME, find_in_set, find_in_sets, has_image_array, sets_of
 from sfumato.data.source.stored import StoredArray
@@ -28,7 +28,7 @@ from sfumato.errors import DataError, listed
 IMAGE_NAMES, MASK_NAMES = ("image", "volume"), ("mask", "label", "seg")
 
 
-def find_in_arrays(path: Path, hints: Hints) -> Found:
+def find_in_arrays(path: Path, hints: ReadOptions) -> DiscoveredDataset:
     """The cases in one NPZ or NPY file.
 
     Raises:
@@ -49,7 +49,9 @@ def find_in_arrays(path: Path, hints: Hints) -> Found:
     )
 
 
-def find_in_array_files(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def find_in_array_files(
+    entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
     """The cases in a folder of NPZ and NPY files.
 
     Raises:
@@ -67,11 +69,11 @@ def find_in_array_files(entries: Sequence[SourceFile], masks: Sequence[SourceFil
             remedy="give the path of one of them",
             code="DATA-018",
         )
-    arranged = arrange(entries, masks=masks, hints=hints)
+    arranged = match_masks(entries, masks=masks, hints=hints)
     return expand(arranged, hints)
 
 
-def expand(arranged: Arranged, hints: Hints) -> Found:
+def expand(arranged: Arranged, hints: ReadOptions) -> DiscoveredDataset:
     """The images in files of arrays, one or several in each.
 
     Raises:
@@ -92,7 +94,7 @@ def _is_set(path: Path) -> bool:
     return any(SET_NAME.fullmatch(key) and "labels" not in key for key in array_headers(path))
 
 
-def _each(cases: Sequence[Case], notes: Sequence[str], hints: Hints, *, alone: bool) -> Found:
+def _each(cases: Sequence[Case], notes: Sequence[str], hints: ReadOptions, *, alone: bool) -> DiscoveredDataset:
     """Expand cases that name a file of arrays each."""
     expanded, said = list[Case](), dict[str, int]()
     known = _Known(cases, hints)
@@ -109,7 +111,7 @@ def _each(cases: Sequence[Case], notes: Sequence[str], hints: Hints, *, alone: b
     shapes = [f"{count} of {len(cases)} arrays: {text}" if len(cases) > 1 else text for text, count in said.items()]
     if len(shapes) > 5:
         shapes = [*shapes[:5], f"... and {len(shapes) - 5} more shapes of arrays"]
-    return conclude(
+    return finalise_dataset(
         expanded, [*notes, *shapes, *known.notes()], form="npz" if cases[0].image.lower().endswith(".npz") else "npy"
     )
 
@@ -122,7 +124,7 @@ class _Known:
         hints: what a person says.
     """
 
-    def __init__(self, cases: Sequence[Case], hints: Hints) -> None:
+    def __init__(self, cases: Sequence[Case], hints: ReadOptions) -> None:
         self._cases, self._hints = cases, hints
         self._layers: dict[int, Layers] = {}
 

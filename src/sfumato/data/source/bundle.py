@@ -18,8 +18,8 @@ from sfumato.data.formats.image import IMAGE_SUFFIXES
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.zipped import read_zip_member, zip_members
 from sfumato.data.manifest import Case, is_safe_id
-from sfumato.data.source.found import Found, Hints, conclude
-from sfumato.data.source.layout import arrange
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions, finalise_dataset
+from sfumato.data.source.layout import match_masks
 from sfumato.data.source.listing import (
     Listing,
     SourceFile,
@@ -50,7 +50,7 @@ def is_bundle(folder: Path) -> bool:
     return isinstance(content, dict) and "labels" in content and isinstance(content["labels"], list | None)
 
 
-def find_in_bundle(path: Path, hints: Hints) -> Found:
+def find_in_bundle(path: Path, hints: ReadOptions) -> DiscoveredDataset:
     """The cases of an archive or folder of this form.
 
     Raises:
@@ -62,7 +62,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
     if not pictures:
         raise DataError(f"{path} holds no images", expected="images, and a dataset.json", code="DATA-002")
     if not described:
-        arranged = arrange(pictures, hints=hints)
+        arranged = match_masks(pictures, hints=hints)
         return arranged._replace(notes=[*arranged.notes, *left_out(listing, others)]).found("zip")
     if len(described) > 1:
         names = listed([entry.where for entry in described])
@@ -70,7 +70,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
     return _found(described[0], listing._replace(entries=pictures), [e for e in others if e.name != _NAME], path)
 
 
-def _found(described: SourceFile, listing: Listing, others: Sequence[SourceFile], path: Path) -> Found:
+def _found(described: SourceFile, listing: Listing, others: Sequence[SourceFile], path: Path) -> DiscoveredDataset:
     above = described.parts[:-1]
     images = {
         "/".join(entry.parts[len(above) :]): entry for entry in listing.entries if entry.parts[: len(above)] == above
@@ -97,7 +97,7 @@ def _found(described: SourceFile, listing: Listing, others: Sequence[SourceFile]
         for name, (key, entry) in zip(_ids(images, original), images.items(), strict=True)
     ]
     form = "EDM zip" if path.is_file() else "EDM folder"
-    return conclude(cases, [*notes, *left_out(listing, others)], form=form)
+    return finalise_dataset(cases, [*notes, *left_out(listing, others)], form=form)
 
 
 def _content(described: SourceFile) -> dict[str, Any]:

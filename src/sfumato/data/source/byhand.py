@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile, not_read
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
@@ -81,7 +81,7 @@ def _as_expression(text: str, flag: str) -> str:
     return "".join(pieces)
 
 
-def as_meant(hints: Hints) -> Hints:
+def as_meant(hints: ReadOptions) -> ReadOptions:
     """The same with what `{reader}` and `{class}` in the pattern of the masks say of them.
 
     Raises:
@@ -96,7 +96,7 @@ def as_meant(hints: Hints) -> Hints:
     return replace(hints, readers_by="suffix") if readers else replace(hints, classes_by="suffix")
 
 
-def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Parted:
+def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted:
     """Images and masks as the patterns say; where one is not given, names say it.
 
     Files called after a mask, with a word behind its name, are neither: `1_seg_points` beside `1_seg`.
@@ -132,7 +132,7 @@ def _path(entry: SourceFile) -> str:
     return "/".join((*entry.parts[:-1], composed(entry.stem)))
 
 
-def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Parted:
+def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted:
     if hints.images is None:
         return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(_without_masks(entries, hints), hints.images)
@@ -161,7 +161,7 @@ def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | No
     return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
 
 
-def _without_masks(entries: Sequence[SourceFile], hints: Hints) -> list[SourceFile]:
+def _without_masks(entries: Sequence[SourceFile], hints: ReadOptions) -> list[SourceFile]:
     """The files without those that fit the pattern of the masks with the id of an image: `{id}.png`, `{id}_gt.png`."""
     if hints.masks is None or hints.images is None:
         return list(entries)
@@ -210,7 +210,7 @@ def _masks_by_name(
     return Parted(images, every, [*matched.notes], has_masks=True)
 
 
-def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
+def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Parted:
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.mask import count_values
-from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, divided
 from sfumato.data.source.table import read_table
 from sfumato.data.source.values import BACKGROUND, IGNORE, sampled_masks
@@ -109,7 +109,7 @@ def codes_above(masks: Sequence[SourceFile] | None) -> list[CodeTable]:
     return without_codes([SourceFile(str(path), (path.name,)) for path in paths])[1]
 
 
-def with_codes(found: Found, tables: Sequence[CodeTable], hints: Hints) -> Found:
+def with_codes(found: DiscoveredDataset, tables: Sequence[CodeTable], hints: ReadOptions) -> DiscoveredDataset:
     """The same with the names of the values of its masks that a table of codes says, and a line about each table."""
     for table in tables if found.has_masks else ():
         name = table.file.name
@@ -121,7 +121,7 @@ def with_codes(found: Found, tables: Sequence[CodeTable], hints: Hints) -> Found
     return found
 
 
-def _why_not(found: Found, table: CodeTable, hints: Hints) -> str:
+def _why_not(found: DiscoveredDataset, table: CodeTable, hints: ReadOptions) -> str:
     """Why a table is not used; empty where it is."""
     if any(name.casefold() != IGNORE for name in hints.names_of_classes.values()):
         return "--class-names says them"
@@ -132,7 +132,7 @@ def _why_not(found: Found, table: CodeTable, hints: Hints) -> str:
     return f"the masks have values that it lacks ({', '.join(map(str, strange[:5]))})" if strange else ""
 
 
-def _told(table: CodeTable, hints: Hints) -> str:
+def _told(table: CodeTable, hints: ReadOptions) -> str:
     """A line about a table that is used, and the flag for values that say nothing by their names."""
     said = hints.names_of_classes
     unsaid = {value: name for value, name in table.names.items() if _UNSAID.search(name) and value not in said}

@@ -28,7 +28,7 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
-from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, is_picture_file
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.named import numbered_names
@@ -80,8 +80,8 @@ class _Of(NamedTuple):
 
 
 def with_outlines(
-    found: Found, images: Sequence[SourceFile], others: Sequence[SourceFile], root: Path, hints: Hints
-) -> Found:
+    found: DiscoveredDataset, images: Sequence[SourceFile], others: Sequence[SourceFile], root: Path, hints: ReadOptions
+) -> DiscoveredDataset:
     """The cases of images without masks, with the outlines beside them as masks.
 
     Args:
@@ -181,7 +181,7 @@ def _image(entry: SourceFile, drawn: Annotation, files: FileLookup) -> str | Non
     return None
 
 
-def _paired(cases: Sequence[Case], owned: Mapping[str, _Of], hints: Hints) -> tuple[list[Case], list[str]]:
+def _paired(cases: Sequence[Case], owned: Mapping[str, _Of], hints: ReadOptions) -> tuple[list[Case], list[str]]:
     """The cases with outlines, and what has no partner.
 
     Raises:

@@ -34,11 +34,11 @@ from sfumato.data.source.byhand import fitting_images, is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
 from sfumato.data.source.codes import codes_above, with_codes, without_codes
 from sfumato.data.source.contours import with_outlines
-from sfumato.data.source.found import NOTHING_SAID, conclude
-from sfumato.data.source.found import Found as Found
-from sfumato.data.source.found import Hints as Hints
+from sfumato.data.source.discovered import NOTHING_SAID, finalise_dataset
+from sfumato.data.source.discovered import DiscoveredDataset as DiscoveredDataset
+from sfumato.data.source.discovered import ReadOptions as ReadOptions
 from sfumato.data.source.idx import find_idx, find_idx_file, is_idx
-from sfumato.data.source.layout import Arranged, arrange
+from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.listing import (
     ARRAYS,
     TABLES,
@@ -92,8 +92,8 @@ _KINDS = {"images": is_picture_file, "volumes": is_scan, "arrays": is_array}
 
 
 def find_cases(
-    source: Path | str | Iterable[Case], *, masks: Path | str | None = None, hints: Hints = NOTHING_SAID
-) -> Found:
+    source: Path | str | Iterable[Case], *, masks: Path | str | None = None, hints: ReadOptions = NOTHING_SAID
+) -> DiscoveredDataset:
     """The cases in a file or folder, or of a Python program.
 
     Args:
@@ -126,7 +126,7 @@ def find_cases(
     return _as_said(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), source, hints)
 
 
-def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
+def _as_said(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) -> DiscoveredDataset:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = found if own else with_label_words(found)
@@ -158,7 +158,7 @@ def _refuse_nothing(path: Path) -> None:
         )
 
 
-def _refuse_unused_masks(masks: Path, found: Found) -> None:
+def _refuse_unused_masks(masks: Path, found: DiscoveredDataset) -> None:
     """Masks that a person named, where a table names others, must not be passed over."""
     home, named = masks.resolve(), [mask for case in found.cases for mask in case.masks]
     files = {Locator.parse(part.locator).path for mask in named for part in mask_parts(mask)}
@@ -171,7 +171,7 @@ def _refuse_unused_masks(masks: Path, found: Found) -> None:
         )
 
 
-def _refuse_unused_columns(source: Path, found: Found, hints: Hints) -> None:
+def _refuse_unused_columns(source: Path, found: DiscoveredDataset, hints: ReadOptions) -> None:
     """Columns that a person named, where no table was read, must not be passed over."""
     if hints.columns and found.form != "table":
         named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
@@ -200,7 +200,7 @@ def _made(name: str) -> object:
     return made
 
 
-def _of_python(given: object, name: str) -> Found:
+def _of_python(given: object, name: str) -> DiscoveredDataset:
     """Cases that a program made.
 
     Raises:
@@ -214,10 +214,10 @@ def _of_python(given: object, name: str) -> Found:
         raise UsageError(f"{name} gives {what}", expected="an iterable of sfumato.data.manifest.Case")
     if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
         raise DataError(f"{name}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
-    return conclude(cases, [], form="Python")
+    return finalise_dataset(cases, [], form="Python")
 
 
-def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
     ending = path.suffix.lower()
     if hints.table is not None:
         raise DataError(
@@ -236,7 +236,7 @@ def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> 
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
     if is_image_name(path.name):
-        return _concluded(arrange([entry], masks=masks, hints=hints), hints)
+        return _concluded(match_masks([entry], masks=masks, hints=hints), hints)
     if is_volume(path):
         return find_in_volumes([entry], masks, hints)
     raise DataError(
@@ -246,12 +246,12 @@ def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> 
     )
 
 
-def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
     if masks is None and hints.table is None:
         if _is_manifest(source / "manifest.csv"):
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
-            return conclude(cases, [], form="manifest")
+            return finalise_dataset(cases, [], form="manifest")
         by_hand = hints.images is not None or hints.masks is not None  # which goes before what the source says
         if not by_hand and (root := nnunet_root(source)):
             return find_in_nnunet(root, hints)
@@ -268,7 +268,9 @@ def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints)
     return with_codes(found, codes or codes_above(masks), hints)
 
 
-def _of_listing(source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def _of_listing(
+    source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
     """What the files of a folder are, other than tables of codes."""
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
         found = find_idx(listing.entries)
@@ -305,8 +307,8 @@ def _without_table(
     files: Sequence[SourceFile],
     others: list[SourceFile],
     masks: Sequence[SourceFile] | None,
-    hints: Hints,
-) -> tuple[Found, list[SourceFile]]:
+    hints: ReadOptions,
+) -> tuple[DiscoveredDataset, list[SourceFile]]:
     """What the files of a folder are by themselves, and the files that were not used."""
     found = _of_kind(kind, files, masks, hints)
     if not found.has_masks and not hints.images_only:
@@ -317,8 +319,12 @@ def _without_table(
 
 
 def _with_what_is_beside(
-    found: Found, files: Sequence[SourceFile], others: Sequence[SourceFile], source: Path, hints: Hints
-) -> tuple[Found, list[SourceFile]]:
+    found: DiscoveredDataset,
+    files: Sequence[SourceFile],
+    others: Sequence[SourceFile],
+    source: Path,
+    hints: ReadOptions,
+) -> tuple[DiscoveredDataset, list[SourceFile]]:
     """Images without masks with the outlines beside them, and the files that are none of these.
 
     Raises:
@@ -334,7 +340,7 @@ def _with_what_is_beside(
     return found._replace(notes=(*said, *found.notes)), others
 
 
-def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
+def _refuse_table_alone(source: Path, listing: Listing, hints: ReadOptions) -> None:
     """A folder with a table and no images: its images lie elsewhere, where only a table that a person names leads.
 
     Raises:
@@ -381,7 +387,7 @@ def _real_folder(folder: str) -> str:
 
 
 def _main_kind(
-    source: Path, listing: Listing, hints: Hints
+    source: Path, listing: Listing, hints: ReadOptions
 ) -> tuple[str, list[SourceFile], list[SourceFile], tuple[str, ...]]:
     """What most files of a folder are, these files, all others that are not told yet, and a note on those that are.
 
@@ -438,15 +444,17 @@ def _whole(mask: SourceFile) -> SourceFile:
     return mask._replace(locator=str(Locator(Path(mask.locator), _WHOLE))) if is_npy else mask
 
 
-def _of_kind(kind: str, files: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def _of_kind(
+    kind: str, files: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
     if kind == "volumes":
         return find_in_volumes(files, masks, hints)
     if kind == "arrays":
         return find_in_array_files(files, masks, hints)
-    return _concluded(arrange(files, masks=masks, hints=hints), hints)
+    return _concluded(match_masks(files, masks=masks, hints=hints), hints)
 
 
-def _concluded(arranged: Arranged, hints: Hints, *, form: str = "folders") -> Found:
+def _concluded(arranged: Arranged, hints: ReadOptions, *, form: str = "folders") -> DiscoveredDataset:
     return paged(arranged, hints.pages).found(form)
 
 
@@ -455,11 +463,11 @@ def _by_tables(
     root: Path,
     listing: Listing,
     masks: Sequence[SourceFile] | None,
-    hints: Hints,
+    hints: ReadOptions,
     *,
     follow: bool,
     joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
-) -> Found:
+) -> DiscoveredDataset:
     """The images or volumes that tables describe; nothing else is looked into.
 
     Args:
@@ -488,8 +496,8 @@ def _by_tables(
 
 
 def _by_named_table(
-    table: Path, source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints
-) -> Found:
+    table: Path, source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
     """What a table says that a person named, with the patients by the rows of one beside it, or by its own alone."""
     own = patients_by_rows(table, listing.entries, source, hints)
     if own.patients:
@@ -505,7 +513,7 @@ def _without(listing: Listing, table: Path) -> Listing:
     return listing._replace(entries=[entry for entry in listing.entries if entry.locator != used])
 
 
-def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import Case
-from sfumato.data.source.found import Found
+from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.owners import OWNER_TAGS, patients_by_tag
 from sfumato.data.source.persons import Name, parent_of, spelling, without_classes
 from sfumato.errors import DataError, listed
@@ -19,7 +19,7 @@ _LAST = 4
 """Parts of a path that are looked at where a file lies outside of the source."""
 
 
-def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
+def grouped_by(found: DiscoveredDataset, source: Path | None, wanted: str) -> DiscoveredDataset:
     """Cases with the patient that a person names."""
     if wanted == "patient" and any(case.patient for case in found.cases):
         return found
@@ -49,13 +49,13 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
     return found._replace(cases=cases, notes=(*found.notes, note))
 
 
-def _each_alone(found: Found) -> Found:
+def _each_alone(found: DiscoveredDataset) -> DiscoveredDataset:
     cases = tuple(replace(case, patient=case.volume) for case in found.cases)
     what = "volume" if any(case.volume for case in cases) else "image"
     return found._replace(cases=cases, notes=(*found.notes, f"each {what} stands alone, as --group-by {NOBODY} says"))
 
 
-def _without_labels_of(found: Found, groups: Sequence[str | None]) -> Found:
+def _without_labels_of(found: DiscoveredDataset, groups: Sequence[str | None]) -> DiscoveredDataset:
     """Folders that a person calls patients are no classes."""
     labels = [case.label for case in found.cases]
     one_each = len(set(zip(labels, groups, strict=True))) == len(set(labels)) == len(set(groups))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sfumato.data.formats.archive import Locator, idx_header, read_array
 from sfumato.data.manifest import Case
-from sfumato.data.source.found import Found, conclude
+from sfumato.data.source.discovered import DiscoveredDataset, finalise_dataset
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.stacks import image_classes
 from sfumato.errors import DataError, listed
@@ -22,7 +22,7 @@ def is_idx(entry: SourceFile) -> bool:
     return _NAME.fullmatch(entry.name) is not None
 
 
-def find_idx_file(path: Path) -> Found:
+def find_idx_file(path: Path) -> DiscoveredDataset:
     """The images of one IDX file, with the labels of the same name beside it.
 
     Raises:
@@ -38,7 +38,7 @@ def find_idx_file(path: Path) -> Found:
     return find_idx(beside)
 
 
-def find_idx(entries: Sequence[SourceFile]) -> Found:
+def find_idx(entries: Sequence[SourceFile]) -> DiscoveredDataset:
     """The images of the IDX files among entries, with their labels.
 
     Raises:
@@ -63,7 +63,7 @@ def find_idx(entries: Sequence[SourceFile]) -> Found:
     if not cases:
         finding = f"no IDX file with images:\n{listed([entry.where for entry in entries])}"
         raise DataError(finding, expected="...images-idx3-ubyte", code="DATA-002")
-    return conclude(cases, notes, form="IDX")
+    return finalise_dataset(cases, notes, form="IDX")
 
 
 def _pair(prefix: str, images: Path, labels: Path | None) -> list[Case]:

@@ -16,7 +16,7 @@ import numpy as np
 from sfumato.data.formats.archive import Array, read_array
 from sfumato.data.formats.joined import LARGEST_CLASS, MaskPart, joined_name
 from sfumato.data.source.axes import Axes
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.stored import StoredArray
 from sfumato.errors import DataError
 
@@ -69,7 +69,7 @@ def layered(images: Axes, masks: tuple[int, ...]) -> Axes | None:
     return None
 
 
-def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: Hints) -> Layers:
+def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: ReadOptions) -> Layers:
     """What the channels of masks are, by a few of them and by what a person says.
 
     Args:
@@ -172,7 +172,7 @@ def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Ar
     return max(found, key=lambda channel: areas[channel], default=None)
 
 
-def _said(hints: Hints) -> str:
+def _said(hints: ReadOptions) -> str:
     """What a person said the masks of an image are."""
     if hints.join_masks:
         return "parts"

@@ -30,8 +30,8 @@ from sfumato.data.order import natural
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
+from sfumato.data.source.discovered import NOTHING_SAID, DiscoveredDataset, ReadOptions, finalise_dataset
 from sfumato.data.source.dividing import VERSION, saying_alone, split_in, splitting
-from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import mask_kind
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile
@@ -73,19 +73,19 @@ class Arranged(NamedTuple):
     channels: tuple[str, ...] = ()
     bare_alone: bool = False
 
-    def found(self, form: str) -> Found:
+    def found(self, form: str) -> DiscoveredDataset:
         """The same as what was found in a source."""
-        found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
+        found = finalise_dataset(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
         return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone)
 
 
-def arrange(
+def match_masks(
     entries: Sequence[SourceFile],
     *,
     masks: Sequence[SourceFile] | None = None,
     known: Mapping[SourceFile, str] | None = None,
-    hints: Hints = NOTHING_SAID,
+    hints: ReadOptions = NOTHING_SAID,
     anywhere: bool = False,
     labels: Mapping[str, frozenset[str]] = NO_LABELS,
     labelled: bool = False,
@@ -152,7 +152,7 @@ def arrange(
 
 
 def _as_taught(
-    entries: Sequence[SourceFile], known: Mapping[SourceFile, str], hints: Hints, *, anywhere: bool
+    entries: Sequence[SourceFile], known: Mapping[SourceFile, str], hints: ReadOptions, *, anywhere: bool
 ) -> list[Case]:
     """The cases of files that are called after the channels of a model; none where no file is."""
     silent = about_cases(entries, anywhere=anywhere)
@@ -183,7 +183,7 @@ def _by_names(
     free: Sequence[SourceFile],
     masks: Sequence[SourceFile] | None,
     known: Mapping[SourceFile, str],
-    hints: Hints,
+    hints: ReadOptions,
     *,
     anywhere: bool,
 ) -> Parted:
@@ -219,7 +219,7 @@ def sort_roles(
 
     Args:
         entries: the files.
-        anywhere: see `arrange`.
+        anywhere: see `match_masks`.
         look: whether to look at the pixels of a few where names say nothing.
 
     Raises:

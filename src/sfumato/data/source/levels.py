@@ -65,7 +65,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         images: the images.
         groups: the folders of each that say neither a role nor a split, without those that all have.
         masks: whether there are masks.
-        class_level: see `Hints`.
+        class_level: see `ReadOptions`.
 
     Raises:
         DataError: images lie in fewer folders than the class needs.

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from sfumato.data.folds import torn_patients
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
-from sfumato.data.source.found import Found
+from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.words import FILLERS, IMAGES, SPLIT_WORDS, tokens
 from sfumato.files import open_file, read_file
@@ -52,7 +52,7 @@ class _List(NamedTuple):
     more: bool
 
 
-def with_lists(found: Found, others: Sequence[SourceFile]) -> tuple[Found, list[SourceFile]]:
+def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[DiscoveredDataset, list[SourceFile]]:
     """The cases with the splits that texts give them, and the other files without these texts.
 
     Args:
@@ -80,7 +80,7 @@ def with_lists(found: Found, others: Sequence[SourceFile]) -> tuple[Found, list[
     ]
 
 
-def with_named_splits(found: Found) -> Found:
+def with_named_splits(found: DiscoveredDataset) -> DiscoveredDataset:
     """The cases with the splits that all of their names say, unless these have a patient in several."""
     if found.form not in _FORMS or found.folds or any(case.split for case in found.cases):
         return found

@@ -25,7 +25,7 @@ def make_cases(
         images: the first file of each image.
         masks: of each image by its locator.
         channels: all files of the images of several, by the locator of the first.
-        class_level: see `Hints`.
+        class_level: see `ReadOptions`.
         labelled: whether a table says the classes, so that folders say none.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.order import natural
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.errors import DataError, listed
 from sfumato.escape import visible
 
@@ -45,7 +45,7 @@ def foreground_names(header: VolumeHeader) -> Mapping[int, str]:
     return {value: name for value, name in (header.names or {}).items() if value}
 
 
-def one_numbering(headers: Sequence[VolumeHeader], hints: Hints) -> Numbered:
+def one_numbering(headers: Sequence[VolumeHeader], hints: ReadOptions) -> Numbered:
     """How the labels of a set of volumes are numbered; see `numbered_names`."""
     names = [foreground_names(header) for header in headers]
     if not names or not all(names):
@@ -53,7 +53,7 @@ def one_numbering(headers: Sequence[VolumeHeader], hints: Hints) -> Numbered:
     return numbered_names(names, hints, by_name=any(header.modality == CONTOURS for header in headers))
 
 
-def numbered_names(files: Sequence[Mapping[int, str]], hints: Hints, *, by_name: bool) -> Numbered:
+def numbered_names(files: Sequence[Mapping[int, str]], hints: ReadOptions, *, by_name: bool) -> Numbered:
     """How the labels of a set are numbered.
 
     Args:

@@ -28,7 +28,7 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
-from sfumato.data.source.found import Found, Hints, conclude
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions, finalise_dataset
 from sfumato.data.source.layout import Arranged
 from sfumato.data.source.listing import SourceFile, files_below, is_hidden, not_read
 from sfumato.data.source.patterns import told_files
@@ -122,7 +122,7 @@ def read_label_words(folder: Path) -> _Words | None:
     return None
 
 
-def with_label_words(found: Found, *, told: bool = False) -> Found:
+def with_label_words(found: DiscoveredDataset, *, told: bool = False) -> DiscoveredDataset:
     """The same with what `dataset.json` says of the values of its masks, where all of these are labels of nnU-Net.
 
     Args:
@@ -135,7 +135,7 @@ def with_label_words(found: Found, *, told: bool = False) -> Found:
     return named
 
 
-def _with_label_words(found: Found) -> Found:
+def _with_label_words(found: DiscoveredDataset) -> DiscoveredDataset:
     if not found.has_masks or found.mask_names:
         return found
     masks = (part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask))
@@ -154,7 +154,7 @@ def _with_label_words(found: Found) -> Found:
     )
 
 
-def find_in_nnunet(folder: Path, hints: Hints) -> Found:
+def find_in_nnunet(folder: Path, hints: ReadOptions) -> DiscoveredDataset:
     """The cases of an nnU-Net raw data set.
 
     Raises:
@@ -334,7 +334,7 @@ def _below(folder: Path, name: str) -> Path:
     return path
 
 
-def _arranged(parts: Mapping[str, _Part], hints: Hints) -> Arranged:
+def _arranged(parts: Mapping[str, _Part], hints: ReadOptions) -> Arranged:
     """Cases of all parts; those that are not for training count only when they have labels."""
     train = parts["train"]
     if not train.images:
@@ -449,7 +449,7 @@ def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: in
     return divided
 
 
-def _expanded(arranged: Arranged, hints: Hints, channels: int) -> Found:
+def _expanded(arranged: Arranged, hints: ReadOptions, channels: int) -> DiscoveredDataset:
     if is_volume(Path(arranged.cases[0].image)):
         return cut_volumes(arranged, hints, form="nnU-Net raw", channels=channels)
-    return conclude(arranged.cases, arranged.notes, form="nnU-Net raw", unpaired=arranged.unpaired)
+    return finalise_dataset(arranged.cases, arranged.notes, form="nnU-Net raw", unpaired=arranged.unpaired)

@@ -14,7 +14,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import FILL, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
-from sfumato.data.source.found import Found
+from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -37,7 +37,7 @@ HOLDS, DOT = 0.25, 8
 """How much a closed line encloses at least, as a share of what it covers; pixels up to which an object is no line."""
 
 
-def with_filled(found: Found) -> Found:
+def with_filled(found: DiscoveredDataset) -> DiscoveredDataset:
     """The same with masks that hold what their lines enclose.
 
     Raises:
@@ -90,7 +90,7 @@ def _is_closed(shown: Bool[np.ndarray, "h w"]) -> bool:
     return True
 
 
-def about_outlines(found: Found) -> Sequence[str]:
+def about_outlines(found: DiscoveredDataset) -> Sequence[str]:
     """A line where the masks are outlines; none for volumes."""
     if any(not _is_drawn(part) for case in found.cases[:1] for mask in case.masks for part in mask_parts(mask)[:1]):
         return []

@@ -78,7 +78,7 @@ class _Overlap(NamedTuple):
         """Whether of two the smaller lies in the larger, as a cup does in its disc."""
         return float(np.mean([share >= _NESTED or share <= _BESIDE for share in self.shares])) >= _MOST
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """In words."""
         beside = sum(share <= _BESIDE for share in self.shares)
         return (

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from sfumato.data.folds import torn_patients
 from sfumato.data.manifest import Case
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.divisions import is_variant
-from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.grouping import NOBODY, PARENT, case_name, grouped_by
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
@@ -49,7 +49,7 @@ _FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
 
 
-def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
+def with_patients(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) -> DiscoveredDataset:
     """The cases with whose they are, what was guessed of it, and what is wrong with it.
 
     Args:
@@ -58,7 +58,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
         hints: what the files leave open.
 
     Raises:
-        DataError: `Hints.group_by` is no column, expression or tag, or leaves cases without a group.
+        DataError: `ReadOptions.group_by` is no column, expression or tag, or leaves cases without a group.
     """
     if hints.images_only:
         return found
@@ -76,7 +76,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
     return _without_tears(found, hints)
 
 
-def _guessed(found: Found, source: Path, hints: Hints) -> Found:
+def _guessed(found: DiscoveredDataset, source: Path, hints: ReadOptions) -> DiscoveredDataset:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
     names = [case_name(case, source) for case in found.cases]
     if hints.class_level:
@@ -114,7 +114,7 @@ class _Origin(NamedTuple):
 
 
 def _about_people(
-    found: Found, origins: Sequence[_Origin | None], names: Sequence[Name], level: int, *, several: bool
+    found: DiscoveredDataset, origins: Sequence[_Origin | None], names: Sequence[Name], level: int, *, several: bool
 ) -> Iterator[str]:
     """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand.
 
@@ -157,7 +157,7 @@ def _about_people(
         yield f"patients in all: {len(every)}"
 
 
-def _in_several_folders(found: Found, origins: Sequence[_Origin | None], names: Sequence[Name]) -> int:
+def _in_several_folders(found: DiscoveredDataset, origins: Sequence[_Origin | None], names: Sequence[Name]) -> int:
     """How many persons that their names alone say lie below several folders."""
     places = defaultdict[str, set[str]](set)
     for case, origin, name in zip(found.cases, origins, names, strict=True):
@@ -204,7 +204,7 @@ def _known(case: Case) -> str | None:
     return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN_WORDS else patient
 
 
-def _without_classes_as_people(found: Found) -> Found:
+def _without_classes_as_people(found: DiscoveredDataset) -> DiscoveredDataset:
     """Folders that a person calls classes are no patients."""
     cases = tuple(replace(case, patient=None) if case.patient == case.label else case for case in found.cases)
     return found._replace(cases=cases)
@@ -221,7 +221,7 @@ def _patients(number: int) -> str:
     return counted(number, "patient")
 
 
-def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
+def _nobody(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool) -> str:
     """The line where no patient is known, with what would help."""
     if not speaking:
         return (
@@ -252,7 +252,9 @@ def _columns(cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
             yield column, len(sizes)
 
 
-def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints) -> tuple[Found, int]:
+def _without_people_as_classes(
+    found: DiscoveredDataset, names: Sequence[Name], hints: ReadOptions
+) -> tuple[DiscoveredDataset, int]:
     """Folders that look like persons are no classes: patients where their names say so, else a question.
 
     Returns:
@@ -299,7 +301,7 @@ def _question(folders: Sequence[str], level: int) -> DataError:
     )
 
 
-def _with_one_spelling(found: Found) -> Found:
+def _with_one_spelling(found: DiscoveredDataset) -> DiscoveredDataset:
     """Patients whose names differ by case and spaces alone are one."""
     counts = Counter(case.patient for case in found.cases if case.patient)
     spellings: dict[str, list[str]] = defaultdict(list)
@@ -315,7 +317,7 @@ def _with_one_spelling(found: Found) -> Found:
     return found._replace(cases=cases, notes=(*found.notes, note))
 
 
-def _without_tears(found: Found, hints: Hints) -> Found:
+def _without_tears(found: DiscoveredDataset, hints: ReadOptions) -> DiscoveredDataset:
     """A split of the source that has one patient in several parts is a problem, or is told."""
     torn = torn_patients(found.cases, found.folds)
     if not torn:

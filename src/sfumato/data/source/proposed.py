@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.source.byhand import by_patterns
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.numbered import patterns_by_numbers
 from sfumato.data.source.pairing import Owned
@@ -80,7 +80,7 @@ def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequenc
     mask = f"**/{{id}}/{names[0] if len(names) == 1 else '{class}' + ending_among(names)}"
     among = [*(SourceFile(name, (*_folders_of(name, masks), Path(name).name)) for name in owned), *others, *masks]
     try:
-        matched = by_patterns(among, None, Hints(images=image, masks=mask)).matched
+        matched = by_patterns(among, None, ReadOptions(images=image, masks=mask)).matched
     except (DataError, UsageError):
         return ""
     taken = {channel.entry for files in matched.channels.values() for channel in files}
@@ -97,7 +97,7 @@ def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
 def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
     """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
     try:
-        matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
+        matched = by_patterns(among, None, ReadOptions(images=patterns[0], masks=patterns[1])).matched
     except (DataError, UsageError):
         return 0
     drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source.found import Found
+from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.table import SourceTable, numbered_columns, roles
@@ -60,7 +60,7 @@ def _may_be_masks(table: SourceTable, column: str, files: FileLookup) -> bool:
     return have_few_values(entries) if table.named else not are_photographs(entries)
 
 
-def with_rows(found: Found, said: Rowwise) -> Found:
+def with_rows(found: DiscoveredDataset, said: Rowwise) -> DiscoveredDataset:
     """Cases of nobody known with the patients that rows of a table say."""
     if not said.patients or found.patients_by:
         return found

@@ -20,8 +20,8 @@ from types import MappingProxyType
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.order import natural
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.encodings import without_encodings
-from sfumato.data.source.found import Hints
 from sfumato.data.source.kinds import mask_kind, name_by, order_of
 from sfumato.data.source.overlap import are_views, mask_overlap
 from sfumato.data.source.pairing import Owned
@@ -63,7 +63,7 @@ class Readings:
 NO_LABELS: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
-def read_several(owned: MaskFiles, hints: Hints, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:
+def read_several(owned: MaskFiles, hints: ReadOptions, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:
     """Decide what the masks of each image are.
 
     Args:
@@ -189,7 +189,7 @@ def _within(readings: Readings, views: Mapping[str, list[Owned]]) -> Readings:
     return Readings(masks, readings.names, OUTSIDE, readings.told, readings.notes, readings.unused)
 
 
-def _decided(owned: MaskFiles, hints: Hints) -> Readings:
+def _decided(owned: MaskFiles, hints: ReadOptions) -> Readings:
     """What several masks are where nobody said it."""
     several = {image: masks for image, masks in owned.items() if len(masks) > 1}
     names = _names(owned)
@@ -215,7 +215,7 @@ def _decided(owned: MaskFiles, hints: Hints) -> Readings:
         return _join(owned)
     if measured.together:
         return _as_readers(owned)
-    raise unclear(several, measured.told())
+    raise unclear(several, measured.sentence())
 
 
 def _readers_beside_others(owned: MaskFiles) -> Readings | None:
@@ -261,7 +261,7 @@ def _by_labels(owned: MaskFiles, labels: Mapping[str, frozenset[str]]) -> Readin
         return _join(owned)
     if measured is not None and measured.together and all(len(set(names)) == 1 for names in each):
         return _as_readers(owned)
-    raise unclear(several, "nothing is drawn in them" if measured is None else measured.told())
+    raise unclear(several, "nothing is drawn in them" if measured is None else measured.sentence())
 
 
 def _come_again(names: Sequence[str], owned: MaskFiles) -> bool:
@@ -303,17 +303,17 @@ def _behind(name: str, often: frozenset[str]) -> tuple[str, ...]:
     return tuple(token.text for token in found)
 
 
-def _of_names(owned: MaskFiles, several: MaskFiles, names: Sequence[str], hints: Hints) -> Readings:
+def _of_names(owned: MaskFiles, several: MaskFiles, names: Sequence[str], hints: ReadOptions) -> Readings:
     words = {token.text for name in names for token in tokens(name)}
     measured = mask_overlap(several)
     if measured is not None and measured.alike and not (measured.nested and _are_structures(names)):
-        raise unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
+        raise unclear(several, f"they are nearly alike ({measured.sentence()}): are these readers?")
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
     twice = dict(_twice_of_one_name(several))
     if twice and (measured := mask_overlap(twice)) is not None and measured.together:
-        why = f"those of one name lie on one another ({measured.told()}): are these readers?"
+        why = f"those of one name lie on one another ({measured.sentence()}): are these readers?"
         raise readers_of_classes(several, why)
     if not hints.class_names and (why := not_of_one_class(several)):
         raise instead(several, why)
@@ -350,7 +350,7 @@ def _without_sides(name: str) -> tuple[str, ...]:
 def _checked_readers(owned: MaskFiles, several: MaskFiles) -> Readings:
     measured = mask_overlap(several)
     if measured is not None and measured.apart:
-        raise unclear(several, f"they are called after readers, but never lie on one another ({measured.told()})")
+        raise unclear(several, f"they are called after readers, but never lie on one another ({measured.sentence()})")
     return _as_readers(owned)
 
 
@@ -371,7 +371,7 @@ def _join(owned: MaskFiles, *, what: str = "") -> Readings:
     return Readings(masks, told=told if joined_images else "")
 
 
-def _of_classes(owned: MaskFiles, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
+def _of_classes(owned: MaskFiles, names: Sequence[str], hints: ReadOptions, by: str = "name") -> Readings:
     """A value for each name.
 
     Raises:
@@ -437,7 +437,7 @@ def _about_overlap(owned: MaskFiles) -> Iterator[str]:
         )
 
 
-def _as_said(owned: MaskFiles, hints: Hints, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:
+def _as_said(owned: MaskFiles, hints: ReadOptions, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:
     """What the masks are by the words of a person.
 
     Raises:

@@ -14,8 +14,8 @@ import numpy as np
 
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import FILL, NUMBERS, mask_parts
-from sfumato.data.mask import FEW, count_values
-from sfumato.data.source.found import Found, Hints
+from sfumato.data.mask import MOST_SPARSE_VALUES, count_values
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.values import sampled_masks
 from sfumato.errors import DataError
 
@@ -28,7 +28,7 @@ _READERS = range(3, 11)
 _WHITE = 255
 
 
-def with_shares(found: Found, hints: Hints) -> Found:
+def with_shares(found: DiscoveredDataset, hints: ReadOptions) -> DiscoveredDataset:
     """The same with what is to be said of soft maps.
 
     Args:
@@ -51,7 +51,7 @@ def with_shares(found: Found, hints: Hints) -> Found:
     return found if problem is None else found._replace(problems=(*found.problems, problem))
 
 
-def _values_of_classes(found: Found) -> list[int]:
+def _values_of_classes(found: DiscoveredDataset) -> list[int]:
     """The values of a few files of a class each, where one has several."""
     parts = [part for case in found.cases for mask in case.masks for part in mask_parts(mask)]
     files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
@@ -67,7 +67,7 @@ def _values_of_classes(found: Found) -> list[int]:
     return []
 
 
-def _doubt(found: Found) -> DataError | None:
+def _doubt(found: DiscoveredDataset) -> DataError | None:
     """The question whether greys are shares of readers; None where they are not."""
     counts = Counter[int]()
     for raw in sampled_masks(found):
@@ -77,7 +77,7 @@ def _doubt(found: Found) -> DataError | None:
         counts.update(of_mask)
     values = sorted(counts)
     between = sum(count for value, count in counts.items() if 0 < value < _WHITE)
-    if len(values) > FEW or not _are_shares(values) or between > counts[_WHITE]:
+    if len(values) > MOST_SPARSE_VALUES or not _are_shares(values) or between > counts[_WHITE]:
         return None
     object_from = _WHITE // 2 + 1
     shares = ",".join(f"{value}={'object' if value >= object_from else 'background'}" for value in values)
@@ -102,4 +102,6 @@ def _are_shares(values: Sequence[int]) -> bool:
 
 
 def _some(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values[:FEW])) + (f" ... {values[-1]}" if len(values) > FEW else "")
+    return ", ".join(map(str, values[:MOST_SPARSE_VALUES])) + (
+        f" ... {values[-1]}" if len(values) > MOST_SPARSE_VALUES else ""
+    )

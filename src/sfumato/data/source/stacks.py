@@ -15,8 +15,8 @@ from sfumato.data.formats.archive import Array, array_headers, read_array
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.order import natural
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions, finalise_dataset
 from sfumato.data.source.drawn import MaskArray, mask_axes, planes
-from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layers import layered, layers_of
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.stored import StoredArray
@@ -82,7 +82,7 @@ def _is_part(folder: str) -> bool:
     return _PART.fullmatch(folder) is not None or folder.lower() in WORDS_OF_SPLITS
 
 
-def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: Hints) -> Found:
+def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: ReadOptions) -> DiscoveredDataset:
     """The cases of the parts of a set, see `sets_of`."""
     if len(sets) == 1:
         return find_in_set(next(iter(sets.values())), hints)
@@ -102,7 +102,7 @@ def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: Hin
         names = found.mask_names
     notes += [f"{', '.join(parts)}: {note}" for note, parts in told.items()]
     said_by = next(filter(None, (_said_by(each) for each in sets.values())), "")
-    return conclude(cases, notes, form="npy")._replace(mask_names=names, patients_by=said_by)
+    return finalise_dataset(cases, notes, form="npy")._replace(mask_names=names, patients_by=said_by)
 
 
 def _name(folders: Sequence[str]) -> str:
@@ -118,7 +118,7 @@ def _of_part(case: Case, name: str, split: str | None, *, own: bool) -> Case:
     return replace(case, id=f"{name}_{case.id}", volume=volume, patient=patient, split=case.split or split)
 
 
-def find_in_set(stored: Mapping[str, StoredArray], hints: Hints) -> Found:
+def find_in_set(stored: Mapping[str, StoredArray], hints: ReadOptions) -> DiscoveredDataset:
     """The cases of arrays by their names.
 
     Raises:
@@ -141,7 +141,7 @@ def find_in_set(stored: Mapping[str, StoredArray], hints: Hints) -> Found:
     if unused := [name for name in stored if name not in named and name not in CLASS_NAMES]:
         notes.append(f"arrays of other names, not used: {', '.join(_about(name, stored[name]) for name in unused)}")
     form = "npz" if next(iter(named.values())).key else "npy"
-    concluded = conclude(cases, list(dict.fromkeys(notes)), form=form)._replace(patients_by=_said_by(named))
+    concluded = finalise_dataset(cases, list(dict.fromkeys(notes)), form=form)._replace(patients_by=_said_by(named))
     return _with_class_names(concluded, stored)
 
 
@@ -159,7 +159,7 @@ def _about(name: str, array: StoredArray) -> str:
     return f"{name} ({array.shape[0]} texts: {shown}; called labels they would be the classes of the images)"
 
 
-def _with_class_names(found: Found, stored: Mapping[str, StoredArray]) -> Found:
+def _with_class_names(found: DiscoveredDataset, stored: Mapping[str, StoredArray]) -> DiscoveredDataset:
     """The same with names instead of numbers, where arrays hold the names of classes."""
     classes, pixels = (
         [str(name) for name in read_array(stored[key].path, stored[key].key)] if key in stored else []
@@ -174,7 +174,7 @@ def _with_class_names(found: Found, stored: Mapping[str, StoredArray]) -> Found:
     )
 
 
-def _part(arrays: Mapping[str, StoredArray], split: str, hints: Hints) -> Found:
+def _part(arrays: Mapping[str, StoredArray], split: str, hints: ReadOptions) -> DiscoveredDataset:
     images, labels = arrays["images"], arrays.get("labels")
     masks = arrays.get("masks")
     if masks is None and labels is not None and len(labels.shape) >= 3:
@@ -193,10 +193,12 @@ def _part(arrays: Mapping[str, StoredArray], split: str, hints: Hints) -> Found:
         for case in planes(Case(id=ids[row], image="", label=label, patient=owners[row]), row, (images, axes), drawn)
     ]
     cases = [replace(case, split=_SPLITS.get(split)) for case in cases]
-    return conclude(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
+    return finalise_dataset(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
 
 
-def _drawn(images: StoredArray, axes: Axes, masks: StoredArray, hints: Hints) -> tuple[list[MaskArray], list[str]]:
+def _drawn(
+    images: StoredArray, axes: Axes, masks: StoredArray, hints: ReadOptions
+) -> tuple[list[MaskArray], list[str]]:
     """The masks of the images of an array, and what their channels were taken for."""
     channels = layered(axes, masks.shape)
     if channels is None:

@@ -22,9 +22,9 @@ from sfumato.data.manifest import COLUMNS, MEASURED_COLUMNS, Case, folded
 from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.classes import without_folders_of_one
 from sfumato.data.source.columns import ColumnRoles, Places, counts
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.labels import ClassColumn, one_hot_columns, read_labels
-from sfumato.data.source.layout import SPLIT_WORDS, Arranged, arrange, sort_roles
+from sfumato.data.source.layout import SPLIT_WORDS, Arranged, match_masks, sort_roles
 from sfumato.data.source.leftover import Named, about_left
 from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.lookup import FileLookup
@@ -73,7 +73,7 @@ class Tabulated(NamedTuple):
         unnamed: the images that it does not name, by locator.
         beside: masks that it does not name, while it names others, by locator.
         mask_columns: the columns of those that it names.
-        unlabelled: images that were left out since their rows have no class (`Hints.drop_unpaired`).
+        unlabelled: images that were left out since their rows have no class (`ReadOptions.drop_unpaired`).
     """
 
     arranged: Arranged
@@ -87,13 +87,13 @@ class Tabulated(NamedTuple):
     unlabelled: tuple[str, ...] = ()
 
 
-def tabulate(
+def join_table(
     path: Path,
     entries: Sequence[SourceFile],
     root: Path,
     *,
     masks: Sequence[SourceFile] | None,
-    hints: Hints,
+    hints: ReadOptions,
     follow: bool,
     joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
 ) -> Tabulated:
@@ -189,22 +189,22 @@ def tabulate_splits(
     root: Path,
     *,
     masks: Sequence[SourceFile] | None,
-    hints: Hints,
+    hints: ReadOptions,
     follow: bool,
     joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
 ) -> Tabulated:
-    """The cases of a table, or of one for each split; see `tabulate`.
+    """The cases of a table, or of one for each split; see `join_table`.
 
     Args:
         tables: the tables, with the split that each says; empty for a single one.
         entries: files that they may name.
         root: the folder that these lie in.
         masks: the masks, if they are in a folder of their own.
-        hints: as for `tabulate`.
-        follow: as for `tabulate`.
-        joined: as for `tabulate`.
+        hints: as for `join_table`.
+        follow: as for `join_table`.
+        joined: as for `join_table`.
     """
-    each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
+    each = [join_table(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
     unnamed = _of_all([read.unnamed for read in each])
     notes = _told_once(
         [(path.name, note) for read, path in zip(each, tables, strict=True) for note in read.arranged.notes]
@@ -271,7 +271,7 @@ def _arranged(
     named: Sequence[SourceFile],
     others: Sequence[SourceFile],
     plan: ColumnRoles,
-    hints: Hints,
+    hints: ReadOptions,
     *,
     apart: bool,
     labelled: bool,
@@ -282,7 +282,7 @@ def _arranged(
         named: the files.
         others: files that may be their masks.
         plan: the columns of the table.
-        hints: as for `tabulate`.
+        hints: as for `join_table`.
         apart: whether these lie in a folder of their own, which a person named.
         labelled: whether the table says the class of images.
 
@@ -293,11 +293,11 @@ def _arranged(
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:
-        arranged = arrange(named, masks=free, hints=lenient, labelled=labelled)
+        arranged = match_masks(named, masks=free, hints=lenient, labelled=labelled)
     except DataError as error:
         if error.code != "DATA-010" or apart:
             raise
-        alone = arrange(named, masks=[], hints=lenient, labelled=labelled)
+        alone = match_masks(named, masks=[], hints=lenient, labelled=labelled)
         unlike = f"{counted(len(free), 'file that looks like a mask has', 'files that look like masks have')}"
         note = f"{unlike} no name of an image in the table, not used: name masks in a column mask"
         return alone._replace(notes=[*alone.notes, note])
@@ -370,7 +370,7 @@ def _without_file(table: SourceTable, column: str, missing: Sequence[str]) -> Da
     )
 
 
-def _labels(table: SourceTable, plan: ColumnRoles, hints: Hints, known: Mapping[str, str]) -> ClassColumn:
+def _labels(table: SourceTable, plan: ColumnRoles, hints: ReadOptions, known: Mapping[str, str]) -> ClassColumn:
     """The class of each row, from the column for it or from one-hot columns."""
     if plan.label:
         numbers = [row.number for row in table.rows]
@@ -494,7 +494,7 @@ def _described(
     return described
 
 
-def _as_said(cases: Sequence[Case], plan: ColumnRoles, hints: Hints) -> tuple[list[Case], list[str]]:
+def _as_said(cases: Sequence[Case], plan: ColumnRoles, hints: ReadOptions) -> tuple[list[Case], list[str]]:
     """The cases with the masks of all columns and rows of an image as parts of one, where a person said so.
 
     So are those of several rows that lie beside one another, a row for each lesion, which is told.

@@ -26,7 +26,7 @@ from sfumato.data.formats.joined import ANY, FILL, ON, OUTSIDE, WITHIN, MaskPart
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
-from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
@@ -73,7 +73,7 @@ class Area(NamedTuple):
     measures: tuple[float, float, float]
 
 
-def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
+def with_values(found: DiscoveredDataset, hints: ReadOptions, *, look: bool = True) -> DiscoveredDataset:
     """The cases with masks whose values are those that a person named, or one for all numbers of objects.
 
     Args:
@@ -82,7 +82,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
         look: whether to look for numbers of objects: what this program wrote has none.
 
     Raises:
-        UsageError: as for `Hints.names_of_classes`; or a value is to be ignored that no file of a mask has alone.
+        UsageError: as for `ReadOptions.names_of_classes`; or a value is to be ignored that no file of a mask has alone.
     """
     if not found.has_masks:
         return found
@@ -117,7 +117,7 @@ def _without_ignored(names: Mapping[int, str]) -> tuple[dict[int, str], list[int
     return {value: name for value, name in names.items() if value not in ignored}, ignored
 
 
-def _with_ignored(found: Found, names: Mapping[int, str], ignored: Sequence[int]) -> Found:
+def _with_ignored(found: DiscoveredDataset, names: Mapping[int, str], ignored: Sequence[int]) -> DiscoveredDataset:
     """The same where some values say nothing; where only these are named, the others keep the names that they have.
 
     Raises:
@@ -148,7 +148,9 @@ def _is_of_one_file(mask: str) -> bool:
     return [part.role.removeprefix(FILL) for part in mask_parts(mask) if part.role not in (WITHIN, ON)] == [""]
 
 
-def _as_named(found: Found, names: Mapping[int, str], ignored: Mapping[int, int] = NOTHING_IGNORED) -> Found:
+def _as_named(
+    found: DiscoveredDataset, names: Mapping[int, str], ignored: Mapping[int, int] = NOTHING_IGNORED
+) -> DiscoveredDataset:
     """Values of one name are one class, the background is 0, and ignored values are that which says nothing."""
     values = _one_for_each(names)
     named = {0: BACKGROUND, **{values[stored]: name for stored, name in names.items()}}
@@ -173,7 +175,7 @@ def _one_for_each(names: Mapping[int, str]) -> dict[int, int]:
     return {stored: first[name] for stored, name in names.items()}
 
 
-def _joined_values(found: Found) -> Found:
+def _joined_values(found: DiscoveredDataset) -> DiscoveredDataset:
     """Every value but 0 is one class, where masks of one file have more than black and white."""
     counts = dict[int, int]()
     for raw in sampled_masks(found):
@@ -185,7 +187,7 @@ def _joined_values(found: Found) -> Found:
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
 
 
-def _with_role(found: Found, role: str) -> Found:
+def _with_role(found: DiscoveredDataset, role: str) -> DiscoveredDataset:
     """The same with a role for all files that are parts of a reading."""
 
     def changed(mask: str) -> str:
@@ -195,7 +197,7 @@ def _with_role(found: Found, role: str) -> Found:
     return found._replace(cases=tuple(cases))
 
 
-def sampled_masks(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
+def sampled_masks(found: DiscoveredDataset) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
     files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
     for locator in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]:
@@ -205,7 +207,7 @@ def sampled_masks(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
             continue
 
 
-def _numbers_of_objects(found: Found) -> int:
+def _numbers_of_objects(found: DiscoveredDataset) -> int:
     """The highest value where the values of masks number objects; 0 where they do not, and in volumes."""
     if is_volume(Locator.parse(found.cases[0].masks[0]).path):
         return 0
@@ -232,7 +234,7 @@ def _numbers_of_objects(found: Found) -> int:
     return max(area.value for area in areas)
 
 
-def _with_doubt_of_background(found: Found) -> Found:
+def _with_doubt_of_background(found: DiscoveredDataset) -> DiscoveredDataset:
     """The same with a problem where a value other than 0 fills the rim of nearly all masks, and 0 lies within it."""
     rims, seen = Counter[int](), set[int]()
     for raw in sampled_masks(found):

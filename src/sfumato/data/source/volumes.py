@@ -24,9 +24,9 @@ from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, VolumeHeader, count_planes, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source import cine, components
-from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.gridded import check_channels
-from sfumato.data.source.layout import Arranged, arrange
+from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.listing import SourceFile, divided
 from sfumato.data.source.named import AS_STORED, Numbered, foreground_names, one_numbering
 from sfumato.data.source.persons import look_for_persons
@@ -64,7 +64,9 @@ class _Scan(NamedTuple):
     stacked: Axis | None = None
 
 
-def find_in_volumes(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+def find_in_volumes(
+    entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
     """The planes of volumes.
 
     Raises:
@@ -88,7 +90,7 @@ def find_in_volumes(entries: Sequence[SourceFile], masks: Sequence[SourceFile] |
         for mask in scans.drawn_on
         if mask in scans.headers
     }
-    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
+    arranged = match_masks(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
     return cut_volumes(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
 
 
@@ -112,12 +114,12 @@ def _is_in_time(entry: SourceFile) -> bool:
 
 def cut_volumes(
     arranged: Arranged,
-    hints: Hints,
+    hints: ReadOptions,
     *,
     form: str = "volumes",
     headers: Mapping[str, VolumeHeader] = NO_HEADERS,
     channels: int = 0,
-) -> Found:
+) -> DiscoveredDataset:
     """Turn cases that name volumes into cases that name planes.
 
     Args:
@@ -165,7 +167,7 @@ def cut_volumes(
     )
 
 
-def _numbered(scans: Sequence[_Scan], hints: Hints) -> Numbered:
+def _numbered(scans: Sequence[_Scan], hints: ReadOptions) -> Numbered:
     return one_numbering([header for scan in scans for header in scan.masks.values()], hints)
 
 
@@ -183,7 +185,7 @@ def _told_channels(scans: Sequence[_Scan]) -> list[str]:
     return components.component_notes(values, sum(scan.stacked is not None for scan in once))
 
 
-def _scan(case: Case, hints: Hints, headers: Mapping[str, VolumeHeader], named: int) -> _Scan:
+def _scan(case: Case, hints: ReadOptions, headers: Mapping[str, VolumeHeader], named: int) -> _Scan:
     """The headers of a case, which must lie on one grid."""
 
     def header(locator: str) -> VolumeHeader:

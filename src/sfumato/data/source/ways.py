@@ -11,7 +11,7 @@ from os import sep
 from pathlib import Path
 
 from sfumato.data.source.byhand import by_patterns
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import common_start, pattern
@@ -93,7 +93,7 @@ def _give(both: _Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     entries = [*images, *(mask.entry for masks in owned.values() for mask in masks)]
     try:
-        matched = by_patterns(entries, None, Hints(images=both[0], masks=both[1])).matched
+        matched = by_patterns(entries, None, ReadOptions(images=both[0], masks=both[1])).matched
     except (DataError, UsageError):
         return False
     found = {image: [mask.entry.locator for mask in masks] for image, masks in matched.owned.items()}

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.columns import ColumnRoles, Places, counts, plan_columns
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.dividing import split_in
-from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import one_hot_columns
 from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import SourceFile
@@ -50,7 +50,7 @@ HEAD = re.compile(r"([^ _.\-]+)([ _.\-])")
 """How a name begins, and what follows."""
 
 
-def names_all_files(path: Path, hints: Hints) -> bool:
+def names_all_files(path: Path, hints: ReadOptions) -> bool:
     """Whether a table leads to all of its images and masks by their paths, so that no folder need be looked into.
 
     Raises:
@@ -137,7 +137,7 @@ class _Hit(NamedTuple):
         return not alone and any(len(names) > 1 for names in classes.values())
 
 
-def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], root: Path, hints: Hints) -> Tables:
+def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> Tables:
     """The one table that names most of the images, or those of splits, or none; and what to know of the others.
 
     Raises:
@@ -387,7 +387,7 @@ def _about_doubles(hit: _Hit) -> list[str]:
     return [f"{hit.path.name} names files of which there are several, such as {text}, not used: {way}"]
 
 
-def tables_above(images: Sequence[SourceFile], root: Path, hints: Hints) -> list[str]:
+def tables_above(images: Sequence[SourceFile], root: Path, hints: ReadOptions) -> list[str]:
     """Notes about tables in the folder above that name most of the images and say more of them."""
     notes, files = list[str](), FileLookup(images, root)
     for path in _tables_in(root.absolute().parent):
@@ -423,7 +423,7 @@ def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> fr
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
 
 
-def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> Rowwise:
     """The patients by the rows of a table that says nothing else; none where it says more, or a person named columns.
 
     Args:
@@ -444,7 +444,7 @@ def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hint
     return said_by_rows(table, FileLookup(images, root, follow=path.parent))
 
 
-def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> Rowwise:
     """The patients by the rows of a table that lies beside one that a person named."""
     others = (other for other in _tables_in(path.absolute().parent) if other.name != path.name)
     each = (patients_by_rows(other, entries, root, hints) for other in others)
@@ -460,7 +460,7 @@ def _tables_in(folder: Path) -> list[Path]:
         return []
 
 
-def read_for(path: Path, entries: Sequence[SourceFile], hints: Hints) -> tuple[SourceTable, dict[str, str]]:
+def read_for(path: Path, entries: Sequence[SourceFile], hints: ReadOptions) -> tuple[SourceTable, dict[str, str]]:
     """The table, and the columns that the person named."""
     known = {role: column for role, column in hints.columns.items() if role in ROLES}
     names = frozenset(name for entry in entries for name in (entry.name, entry.stem))

@@ -34,8 +34,8 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Coefficient, broadcast, snr_label
 from sfumato.diffusion.guidance import guide_one_hot
-from sfumato.diffusion.level.law import Law, Uniform, training_times
 from sfumato.diffusion.level.schedule import Schedule
+from sfumato.diffusion.level.training_noise import TrainingNoise, Uniform, training_times
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
@@ -60,7 +60,7 @@ class Categorical:
     """
 
     schedule: Schedule
-    training: Law = Uniform()
+    training: TrainingNoise = Uniform()
     objective: Literal["cross_entropy", "posterior_kl"] = "cross_entropy"
 
     def __post_init__(self) -> None:

@@ -39,8 +39,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from sfumato.diffusion.family.beta_schedule import BetaSchedule
 from sfumato.diffusion.family.divergence import Divergence, smoothing_factor
-from sfumato.diffusion.family.fading import Fading
 from sfumato.diffusion.family.moments import dirichlet_moments
 from sfumato.diffusion.guidance import guide_one_hot, guide_unit
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
@@ -95,7 +95,7 @@ class Dirichlet:
     """
 
     kind: Literal["images", "masks"]
-    schedule: Fading
+    schedule: BetaSchedule
     start: Literal["floor", "middle"] | tuple[float, ...] = "floor"
     objective: Divergence | Literal["cross_entropy"] = "cross_entropy"
     skip: Literal["unit", "log_odds"] = "unit"
@@ -293,7 +293,7 @@ def for_masks(
     """
     if classes < 2:
         raise ValueError("masks have two classes or more")
-    schedule = Fading(
+    schedule = BetaSchedule(
         eta=eta,
         shift=shift,
         scale=0.99 - (classes - 1) * shift if scale is None else scale,
@@ -332,7 +332,7 @@ def for_images(
         objective: see `Dirichlet`.
         smoothing: see `Dirichlet`.
     """
-    schedule = Fading(eta=eta, shift=shift, scale=scale, start=start, end=end, power=power)
+    schedule = BetaSchedule(eta=eta, shift=shift, scale=scale, start=start, end=end, power=power)
     return Dirichlet(kind="images", schedule=schedule, start=intensities, objective=objective, smoothing=smoothing)
 
 
@@ -347,7 +347,7 @@ def _scores(logits: State) -> Data:
     return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
 
 
-def _levels(schedule: Fading, covariance: Literal["exact", "reference"], t: Tensor) -> _Level:
+def _levels(schedule: BetaSchedule, covariance: Literal["exact", "reference"], t: Tensor) -> _Level:
     """Moments are clipped to a given floor, or the few informative components would vanish in the scaling."""
     deepest = math.inf if schedule.floor is None else schedule.floor
     log_alpha = schedule.log_alpha(t)
@@ -357,7 +357,7 @@ def _levels(schedule: Fading, covariance: Literal["exact", "reference"], t: Tens
 
 
 @lru_cache(maxsize=4096)
-def _at(schedule: Fading, covariance: Literal["exact", "reference"], t: float) -> _Level:
+def _at(schedule: BetaSchedule, covariance: Literal["exact", "reference"], t: float) -> _Level:
     """Of one time, as floats: a sampler's coefficients are computed once."""
     levels = _levels(schedule, covariance, torch.tensor([t], dtype=torch.float64))
     return _Level(*(float(numbers) for numbers in levels))

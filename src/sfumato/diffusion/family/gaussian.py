@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.guidance import guide_linear, guide_one_hot
-from sfumato.diffusion.level.law import Law, Uniform, training_times
 from sfumato.diffusion.level.schedule import Schedule
+from sfumato.diffusion.level.training_noise import TrainingNoise, Uniform, training_times
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
@@ -63,7 +63,7 @@ class Gaussian:
     schedule: Schedule
     prediction: PredictionType
     sigma_data: float | None = None
-    training: Law = Uniform()
+    training: TrainingNoise = Uniform()
     label: Literal["snr", "schedule"] = "snr"
     variance: Literal["small", "large"] = "small"
     min_snr: float | None = None

@@ -33,7 +33,7 @@ LossType = Literal["mse", "rescaled_mse", "kl", "rescaled_kl"]
 HALF_GREY_LEVEL = 1 / 255
 """Half the distance of two of 256 grey levels in [-1, 1]."""
 
-BEYOND = 1e4
+FARTHEST_DEVIATION = 1e4
 """So many standard deviations away lies nothing, and its logarithm is finite."""
 
 
@@ -165,8 +165,8 @@ def _log_std(v: Data, tilde: Coefficient, beta: Coefficient) -> Data:
 def _log_likelihood(x0: Data, mean: Data, log_std: Data) -> Data:
     """Log-probability of a grey level in [-1, 1] under a normal law; the outermost levels reach to infinity."""
     centred, half = (x0 - mean) * torch.exp(-log_std), HALF_GREY_LEVEL * torch.exp(-log_std)
-    low = torch.where(x0 < -0.999, -BEYOND, centred - half)
-    high = torch.where(x0 > 0.999, BEYOND, centred + half)
+    low = torch.where(x0 < -0.999, -FARTHEST_DEVIATION, centred - half)
+    high = torch.where(x0 > 0.999, FARTHEST_DEVIATION, centred + half)
     # Both tails by the lower one, whose logarithm keeps its digits.
     mirrored = low + high > 0
     below, above = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 
 @runtime_checkable
-class Levels(Protocol):
+class NoiseLevels(Protocol):
     """Time -> noise level: what a grid needs of any process. Float64 tensors of any one shape."""
 
     def ratio(self, t: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Levels(Protocol):
 
 
 @runtime_checkable
-class Schedule(Levels, Protocol):
+class Schedule(NoiseLevels, Protocol):
     """The noise levels of a Gaussian process."""
 
     @property
@@ -228,13 +228,13 @@ def uniform_grid(steps: int) -> list[float]:
     return [1 - step / steps for step in range(steps)] + [0.0]
 
 
-def ratio_grid(schedule: Levels, ratios: Tensor) -> list[float]:
+def ratio_grid(schedule: NoiseLevels, ratios: Tensor) -> list[float]:
     """Times at which the schedule has the given noise-to-signal ratios, then 0."""
     return [*schedule.time(ratios.double()).tolist(), 0.0]
 
 
 def karras_grid(
-    schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 7.0
+    schedule: NoiseLevels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 7.0
 ) -> list[float]:
     """Ratios s with s^(1/rho) equally spaced from `high` to `low` (Karras et al. 2022, eq. 5), then 0."""
     warped = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64)
@@ -242,7 +242,7 @@ def karras_grid(
 
 
 def polyexponential_grid(
-    schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 1.5
+    schedule: NoiseLevels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 1.5
 ) -> list[float]:
     """Ln s = ln low + u^rho ln(high / low), u equally spaced from 1 to 0, then s = 0 (Crowson, k-diffusion).
 
@@ -252,17 +252,17 @@ def polyexponential_grid(
     return ratio_grid(schedule, low * torch.exp(share * math.log(high / low)))
 
 
-def log_snr_grid(schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
+def log_snr_grid(schedule: NoiseLevels, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
     """Ratios equally spaced in log-SNR from `high` to `low`, then 0: the grid for DPM-Solver++ in few calls."""
     return polyexponential_grid(schedule, steps, low=low, high=high, rho=1.0)
 
 
-def shifted_grid(schedule: Levels, times: Sequence[float], factor: float) -> list[float]:
+def shifted_grid(schedule: NoiseLevels, times: Sequence[float], factor: float) -> list[float]:
     """The grid with every noise-to-signal ratio times `factor`, as far as the schedule goes (see `shifted`)."""
     return ratio_grid(schedule, factor * schedule.ratio(torch.tensor(times[:-1], dtype=torch.float64)))
 
 
-def critical_grid(schedule: Levels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
+def critical_grid(schedule: NoiseLevels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
     """Steps equally spaced in log-SNR within `centre` +- `width`, then 0: for masks.
 
     The readings of an ambiguous mask separate at log-SNR = -ln(number of entries on which they differ); steps spent

@@ -23,7 +23,17 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import VE, VP, cosine
 from sfumato.diffusion.process import Condition, Denoise, Step
-from sfumato.diffusion.sampler.singlestep import CALM, X0, Churn, LinearForm, Stage, Y, plan_leaps, time_at, walk
+from sfumato.diffusion.sampler.singlestep import (
+    CALM,
+    X0,
+    Churn,
+    LinearForm,
+    Stage,
+    Y,
+    plan_leaps,
+    sampling_loop,
+    time_at,
+)
 from sfumato.randomness import Noise
 from sfumato.typing import Data
 
@@ -115,7 +125,9 @@ def euler(
 ) -> Iterator[Step]:
     """Euler's method for (1), with optional churn; one call a step. For the arguments see `heun`."""
     method = partial(_one_stage, path=_path(process, times, schedule, scaling, ends))
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn))
+    yield from sampling_loop(
+        denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn)
+    )
 
 
 def heun(
@@ -148,7 +160,9 @@ def heun(
         ends: lowest and highest ratio of a VP path; by default those of `times`.
     """
     method = partial(_two_stages, path=_path(process, times, schedule, scaling, ends), alpha=alpha)
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn))
+    yield from sampling_loop(
+        denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn)
+    )
 
 
 def _one_stage(s: float, end: float, *, path: Path) -> Sequence[Stage]:

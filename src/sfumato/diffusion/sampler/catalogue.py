@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sfumato.diffusion.process import Process, Step
 
-Walk = Callable[..., Iterator["Step"]]
+SamplingLoop = Callable[..., Iterator["Step"]]
 """(process, denoise, x, condition, noise, *, times) -> steps."""
 
 
@@ -24,7 +24,7 @@ class SamplerEntry:
 
     Attributes:
         where: its generator: `file.function`, beside this file.
-        told: keywords by which the generator is this sampler.
+        keywords: with which the generator is this sampler.
         method: what it does, for the documentation.
         source: where it comes from.
         any_process: whether it works with every process, not only the Gaussian family.
@@ -35,7 +35,7 @@ class SamplerEntry:
     """
 
     where: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = field(default_factory=dict)
     method: str
     source: str
     any_process: bool = False
@@ -45,23 +45,23 @@ class SamplerEntry:
     calm_from: int = 1
 
     @cached_property
-    def walk(self) -> Walk:
+    def sampling_loop(self) -> SamplingLoop:
         """The generator."""
         file, _, function = self.where.partition(".")
-        walk: Walk = getattr(import_module(f"{__package__}.{file}"), function)
-        return partial(walk, **self.told) if self.told else walk
+        sampling_loop: SamplingLoop = getattr(import_module(f"{__package__}.{file}"), function)
+        return partial(sampling_loop, **self.keywords) if self.keywords else sampling_loop
 
     @property
     def options(self) -> frozenset[str]:
         """What else its walk can be told."""
-        parameters = signature(self.walk).parameters.values()
+        parameters = signature(self.sampling_loop).parameters.values()
         return frozenset(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY) - {"times"}
 
     def calls(self, steps: int) -> int:
         """Network calls of so many steps."""
         return self.calls_per_step * (steps - 1) + 1
 
-    def walked(self, process: "Process") -> "Process":
+    def sampled_process(self, process: "Process") -> "Process":
         """What it walks of a process: where the variance was learned, `ancestral` needs it and others the rest."""
         from sfumato.diffusion.family.learned import LearnedVariance
 
@@ -71,7 +71,7 @@ class SamplerEntry:
         """Whether it makes sense for a process."""
         from sfumato.diffusion.family.gaussian import Gaussian
 
-        return self.any_process or isinstance(self.walked(process), Gaussian)
+        return self.any_process or isinstance(self.sampled_process(process), Gaussian)
 
 
 SAMPLERS: Mapping[str, SamplerEntry] = {
@@ -88,7 +88,7 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
     "euler": SamplerEntry(where="ablation.euler", method="Euler, with optional churn", source="Karras 2022", order=1),
     "euler_ancestral": SamplerEntry(
         where="ancestral.ddim",
-        told={"eta": 1.0},
+        keywords={"eta": 1.0},
         method="DDIM with eta 1, under its other name",
         source="Song 2021b",
         stochastic=True,
@@ -145,12 +145,16 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         where="multistep.dpmpp_3m", method="DPM-Solver++, three estimates, as published", source="Lu 2022", order=2
     ),
     "dpmpp_2m_sde": SamplerEntry(
-        where="multistep.dpmpp_2m", told={"eta": 1.0}, method="dpmpp_2m with noise", source="Lu 2022", stochastic=True
+        where="multistep.dpmpp_2m",
+        keywords={"eta": 1.0},
+        method="dpmpp_2m with noise",
+        source="Lu 2022",
+        stochastic=True,
     ),
     "dpmpp_3m_sde": SamplerEntry(
         calm_from=18,
         where="multistep.dpmpp_3m",
-        told={"eta": 1.0},
+        keywords={"eta": 1.0},
         method="dpmpp_3m with noise",
         source="Crowson, k-diffusion",
         stochastic=True,

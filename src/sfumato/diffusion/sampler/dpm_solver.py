@@ -27,9 +27,9 @@ from sfumato.diffusion.sampler.singlestep import (
     in_scale,
     level_at,
     plan_leaps,
+    sampling_loop,
     take_leap,
     toward,
-    walk,
 )
 from sfumato.randomness import Noise
 from sfumato.typing import Data
@@ -56,7 +56,7 @@ def dpm_fast(
     edges = [_between(process, times, calls * step / len(orders)) for step in range(1, len(orders))]
     ends = [times[-2]] if orders else []
     table = plan_leaps(process, [times[0], *edges, *ends, 0.0], [*methods, _first])
-    yield from walk(denoise, x, condition, noise, table=table)
+    yield from sampling_loop(denoise, x, condition, noise, table=table)
 
 
 def _orders(calls: int) -> list[int]:
@@ -121,7 +121,7 @@ def dpm_adaptive(
         if factor >= ACCEPTED:
             x, before, here, known = high, low, end, []
             yield Step(end.t, x, estimates[0])
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, [here.t, zero.t], [_first]))
+    yield from sampling_loop(denoise, x, condition, noise, table=plan_leaps(process, [here.t, zero.t], [_first]))
 
 
 def _first(s: float, end: float) -> Sequence[Stage]:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.level.schedule import Levels
+from sfumato.diffusion.level.schedule import NoiseLevels
 from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
 from sfumato.randomness import Noise
@@ -138,7 +138,9 @@ def dpm_2(
     churn: Churn = CALM,
 ) -> Iterator[Step]:
     """The midpoint rule, the midpoint taken in ln s: DPM-Solver-2 of Karras et al. (2022), with optional churn."""
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(_midpoint), churn=churn))
+    yield from sampling_loop(
+        denoise, x, condition, noise, table=plan_leaps(process, times, repeat(_midpoint), churn=churn)
+    )
 
 
 def dpm_2_ancestral(
@@ -154,7 +156,7 @@ def dpm_2_ancestral(
 ) -> Iterator[Step]:
     """`dpm_2` in ancestral steps; `scale` multiplies the noise."""
     method = ancestral_step(_midpoint, eta=eta, scale=scale)
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
+    yield from sampling_loop(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def dpmpp_2s_ancestral(
@@ -170,7 +172,7 @@ def dpmpp_2s_ancestral(
 ) -> Iterator[Step]:
     """DPM-Solver++(2S) (Lu et al. 2022, alg. 1) in ancestral steps; eta 0 is the deterministic solver."""
     method = ancestral_step(_exponential_midpoint, eta=eta, scale=scale)
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
+    yield from sampling_loop(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def dpmpp_sde(
@@ -196,7 +198,7 @@ def dpmpp_sde(
             Stage(end, toward(Y, X0[1], s, down), scale * up),
         ]
 
-    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
+    yield from sampling_loop(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def _midpoint(s: float, end: float) -> Sequence[Stage]:
@@ -282,7 +284,9 @@ def in_scale(process: Gaussian, start: TimedLevel, stages: Sequence[Stage], end:
     return moves
 
 
-def walk(denoise: Denoise, x: Data, condition: Condition, noise: Noise, *, table: Iterable[Leap]) -> Iterator[Step]:
+def sampling_loop(
+    denoise: Denoise, x: Data, condition: Condition, noise: Noise, *, table: Iterable[Leap]
+) -> Iterator[Step]:
     """Equation (1), step after step; a step shows its first estimate."""
     for leap in table:
         x, estimates = take_leap(denoise, x, condition, noise, leap)
@@ -311,7 +315,7 @@ def level_at(process: Gaussian, ratio: float) -> TimedLevel:
 
 
 @lru_cache(maxsize=4096)
-def time_at(schedule: Levels, ratio: float) -> float:
+def time_at(schedule: NoiseLevels, ratio: float) -> float:
     """The time of a noise-to-signal ratio; remembered, as every batch walks the same times."""
     return float(schedule.time(torch.tensor([ratio], dtype=torch.float64)))
 

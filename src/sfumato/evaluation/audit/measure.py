@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.evaluation.audit.arms import SamplingArm
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.metrics.calibration import Probability, band, brier, ece, nll, reliability
@@ -46,7 +46,7 @@ class AuditCase(NamedTuple):
 
 def measure_arms(
     arms: Sequence[SamplingArm],
-    pack: Pack,
+    dataset: Dataset,
     rows: Sequence[int],
     *,
     batch: int,
@@ -57,7 +57,7 @@ def measure_arms(
 
     Args:
         arms: of one audit.
-        pack: the dataset, at the models' size.
+        dataset: the dataset, at the models' size.
         rows: two cases of it or more, as one is shown the state of another.
         batch: masks drawn at once; up to twice as many, where the last batch would hold a single case.
         seed: decides the noise, which is the same in all arms.
@@ -65,27 +65,27 @@ def measure_arms(
     """
     table: dict[str, list[AuditCase]] = {}
     for number, arm in enumerate(arms):
-        drawn = _draw(arm, pack, rows, batch=batch, seed=seed)
+        drawn = _draw(arm, dataset, rows, batch=batch, seed=seed)
         table[arm.name] = []
         for row, (members, seconds) in zip(rows, drawn, strict=True):
-            table[arm.name].append(score(members, readers_of(pack, row), seconds=seconds))
+            table[arm.name].append(score(members, readers_of(dataset, row), seconds=seconds))
             progress(number * len(rows) + len(table[arm.name]), arm.name)
     return table
 
 
 def _draw(
-    arm: SamplingArm, pack: Pack, rows: Sequence[int], *, batch: int, seed: int
+    arm: SamplingArm, dataset: Dataset, rows: Sequence[int], *, batch: int, seed: int
 ) -> Iterator[tuple[Members, float]]:
     """The ensemble of each case, and the seconds that it took."""
     parts = max(1, len(rows) // max(2, batch // arm.members))
     for part in np.array_split(np.array(rows), parts):
-        around = arm.around([pack.cases[row].id for row in part], seed)
+        around = arm.around([dataset.cases[row].id for row in part], seed)
         since = time.perf_counter()
         drawn = list(
             ensembles(
                 arm.model,
                 arm.sampler,
-                pack,
+                dataset,
                 part.tolist(),
                 members=arm.members,
                 batch=len(part) * arm.members,

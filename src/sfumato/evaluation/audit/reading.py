@@ -88,7 +88,9 @@ class Audit:
         """What the numbers say."""
         found = self.beside_constant(RECOMMENDED)
         if found is not None and not found.is_better:
-            return [f"{found.told('The model')}. So whether its state, its calls or its twin matter cannot be said."]
+            return [
+                f"{found.sentence('The model')}. So whether its state, its calls or its twin matter cannot be said."
+            ]
         return [*self._about_states(), *self._about_calls(), *self._about_twin(), *_about_constant(found)]
 
     def _about_states(self) -> Iterator[str]:
@@ -124,7 +126,7 @@ class Audit:
             return
         alone = self.beside_constant(TWIN_ARM) if TWIN_ARM in self.table else None
         if alone is not None and not alone.is_better:
-            yield f"{alone.told('The deterministic twin')}. So that the diffusion model is better proves nothing."
+            yield f"{alone.sentence('The deterministic twin')}. So that the diffusion model is better proves nothing."
             return
         calls = {arm.name: arm.calls for arm in self.arms}
         what = f"its twin seen in {calls[matched]} views" if matched == MATCHED_ARM else "its twin"

@@ -75,7 +75,7 @@ def audit_copies(detector: CopyDetector, images: Pictures) -> CopyAudit:
 
     Args:
         detector: of the data that their model was trained on.
-        images: of the pack's size and channels.
+        images: of the dataset's size and channels.
 
     Raises:
         DataError: there is none, or size or channels differ.
@@ -85,7 +85,7 @@ def audit_copies(detector: CopyDetector, images: Pictures) -> CopyAudit:
     matches, held_out = detector.match(images), detector.held_out_matches
     verdicts = tuple(detector.verdicts(matches))
     flagged = [row for row, verdict in zip(matches.nearest.tolist(), verdicts, strict=True) if verdict.copy]
-    patients = {detector.pack.cases[detector.rows[row]].patient for row in flagged} - {None}
+    patients = {detector.dataset.cases[detector.rows[row]].patient for row in flagged} - {None}
     own = _own_scores(detector, np.union1d(matches.nearest, held_out.nearest).tolist())
     found = CopyAudit(
         verdicts=verdicts,

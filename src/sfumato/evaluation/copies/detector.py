@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy import stats
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Pack
 from sfumato.errors import DataError
 from sfumato.evenly import evenly
 from sfumato.metrics.copies import Images, Matches, compared, nearest
@@ -94,7 +94,7 @@ class CopyDetector:
     """Finds the nearest training image of any image, and says whether it is a copy of it.
 
     Attributes:
-        pack: the prepared data set.
+        dataset: the prepared data set.
         rows: its real training images, one for each of `references`.
         references: the training images at the size at which images are compared.
         held_out_matches: of the held-out real images that the threshold rests on.
@@ -107,7 +107,7 @@ class CopyDetector:
         device: where images are compared.
     """
 
-    pack: Pack
+    dataset: Dataset
     rows: tuple[int, ...]
     references: Images
     held_out_matches: Matches
@@ -122,9 +122,9 @@ class CopyDetector:
     @classmethod
     def of(
         cls,
-        pack: Pack,
+        dataset: Dataset,
         *,
-        holdout: Pack | None = None,
+        holdout: Dataset | None = None,
         false_alarms: float = FALSE_ALARMS,
         turns: bool = False,
         device: str = "cpu",
@@ -132,8 +132,8 @@ class CopyDetector:
         """A detector of copies of the training split, its threshold from held-out real images.
 
         Args:
-            pack: the data that the model was trained on.
-            holdout: real images that it was not trained on, all of them; else validation and test split of `pack`.
+            dataset: the data that the model was trained on.
+            holdout: real images that it was not trained on, all of them; else validation and test split of `dataset`.
             false_alarms: share of new real images that may be called copies, in (0, 1).
             turns: also try quarter turns, for pictures without an upright position.
             device: where to compare.
@@ -141,20 +141,20 @@ class CopyDetector:
         Raises:
             DataError: there are no training images, or `holdout` has another size or other channels.
         """
-        rows = tuple(pack.real(pack.rows("train")))
+        rows = tuple(dataset.real(dataset.rows("train")))
         if not rows:
             raise DataError(
                 "no real image of the data set is in its training split", expected="what the model has seen"
             )
-        references = _read(pack, rows)
-        other, candidates, notes = _held_out(pack, holdout)
+        references = _read(dataset, rows)
+        other, candidates, notes = _held_out(dataset, holdout)
         everything = nearest(_read(other, candidates), references, turns=turns, device=device)
         matches, duplicates = _without_duplicates(everything)
         if duplicates:
             notes = (*notes, f"{duplicates} held-out images are also in the training split and were left out")
         cut = _calibrated(matches, false_alarms)
         return cls(
-            pack=pack,
+            dataset=dataset,
             rows=rows,
             references=references,
             held_out_matches=matches,
@@ -172,11 +172,11 @@ class CopyDetector:
         """Number of held-out real images that the threshold rests on."""
         return len(self.held_out_matches.score)
 
-    def judge(self, images: Pictures) -> list[CopyVerdict]:
+    def find_copies(self, images: Pictures) -> list[CopyVerdict]:
         """The nearest training image of each image, and whether it is a copy of it.
 
         Args:
-            images: of the pack's size and channels.
+            images: of the dataset's size and channels.
 
         Raises:
             DataError: size or channels differ.
@@ -184,8 +184,8 @@ class CopyDetector:
         return self.verdicts(self.match(images))
 
     def match(self, images: Pictures) -> Matches:
-        """The nearest of `references` of each image; see `judge`."""
-        expected = (*self.pack.spec.size, self.pack.spec.channels)
+        """The nearest of `references` of each image; see `find_copies`."""
+        expected = (*self.dataset.spec.size, self.dataset.spec.channels)
         if images.shape[1:] != expected:
             finding = f"the images have height, width and channels {images.shape[1:]}"
             raise DataError(finding, expected=f"{expected}, as the training images", code="DATA-009")
@@ -203,7 +203,7 @@ class CopyDetector:
             flags = ((matches.score >= self.threshold) | (matches.lead >= self.lead)).tolist()
         verdicts = list[CopyVerdict]()
         for place, flag in enumerate(flags):
-            nearest_case = self.pack.cases[self.rows[matches.nearest[place]]]
+            nearest_case = self.dataset.cases[self.rows[matches.nearest[place]]]
             score, lead = float(matches.score[place]), float(matches.lead[place])
             verdicts.append(CopyVerdict(score, nearest_case.id, str(matches.view[place]), flag, lead))
         return verdicts
@@ -212,30 +212,30 @@ class CopyDetector:
 class _HeldOut(NamedTuple):
     """Real images that were not trained on, and what was left out of them."""
 
-    pack: Pack
+    dataset: Dataset
     rows: Sequence[int]
     notes: tuple[str, ...]
 
 
-def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
+def _held_out(dataset: Dataset, holdout: Dataset | None) -> _HeldOut:
     """Held-out rows of other patients and volumes than the training images.
 
     Raises:
         DataError: images of `holdout` have another size or other channels.
     """
-    other = pack if holdout is None else holdout
-    if (other.spec.size, other.spec.channels) != (pack.spec.size, pack.spec.channels):
+    other = dataset if holdout is None else holdout
+    if (other.spec.size, other.spec.channels) != (dataset.spec.size, dataset.spec.channels):
         raise DataError(
             f"the held-out images have the size {other.spec.size} and {other.spec.channels} channels",
-            expected=f"{pack.spec.size} and {pack.spec.channels}, as the training images",
+            expected=f"{dataset.spec.size} and {dataset.spec.channels}, as the training images",
             remedy="prepare them with the --size of the training images",
             code="DATA-009",
         )
-    split = [*pack.rows("validation"), *pack.rows("test")]
+    split = [*dataset.rows("validation"), *dataset.rows("test")]
     every = other.real(split if holdout is None else range(len(other)))
     known = set[tuple[str, str]]()
-    for row in pack.rows("train"):
-        known |= _persons(pack.cases[row])
+    for row in dataset.rows("train"):
+        known |= _persons(dataset.cases[row])
     rows = [row for row in every if not known & _persons(other.cases[row])]
     return _HeldOut(other, evenly(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
 
@@ -318,11 +318,11 @@ def _cut(scores: Float[np.ndarray, " n"], leads: Float[np.ndarray, " n"], above:
     return score, lead
 
 
-def _read(pack: Pack, rows: Sequence[int]) -> Images:
+def _read(dataset: Dataset, rows: Sequence[int]) -> Images:
     """Images at the size at which they are compared, some at a time."""
     if not rows:
-        return compared(torch.empty(0, pack.spec.channels, *pack.spec.size))
-    return torch.cat([compared(pack.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)])
+        return compared(torch.empty(0, dataset.spec.channels, *dataset.spec.size))
+    return torch.cat([compared(dataset.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)])
 
 
 def to_float(images: Pictures) -> Images:

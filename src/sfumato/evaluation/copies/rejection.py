@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
-from sfumato.experiment.inference import Made, Wanted
+from sfumato.experiment.inference import GeneratedImage, SampleRequest
 from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
 SEEDS_TRIED = 10
 """Seeds that are spent on an image, the first one included."""
 
-_Draw = Callable[[Sequence[Wanted]], Iterator[Made]]
+_Draw = Callable[[Sequence[SampleRequest]], Iterator[GeneratedImage]]
 
 
 class _Seen(NamedTuple):
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
         kept: whether there is an image; else it was a copy too, and no seed was left.
     """
 
-    wanted: Wanted
+    wanted: SampleRequest
     said: Mapping[str, str] = {}
     rejected: tuple[_Seen, ...] = ()
     kept: bool = True
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
         return {"seed": self.wanted.seed, "said": self.said, "rejected": seen, "kept": self.kept}
 
     @classmethod
-    def of(cls, wanted: Wanted, facts: Mapping[str, Any]) -> "Outcome":
+    def of(cls, wanted: SampleRequest, facts: Mapping[str, Any]) -> "Outcome":
         """From the ledger."""
         if "said" not in facts:
             return cls(wanted)
@@ -68,7 +68,7 @@ class _Drawn(NamedTuple):
     """An outcome with its image."""
 
     outcome: Outcome
-    made: Made
+    made: GeneratedImage
 
 
 def build_detector(dataset: Path, model: Spec, *, device: str) -> CopyDetector:
@@ -77,9 +77,9 @@ def build_detector(dataset: Path, model: Spec, *, device: str) -> CopyDetector:
     Raises:
         UsageError: it is of another form than the model's images.
     """
-    pack = Pack.open(dataset)
-    check_form(pack.spec, model, dataset)
-    return CopyDetector.of(pack, device=device)
+    opened = Dataset.open(dataset)
+    check_form(opened.spec, model, dataset)
+    return CopyDetector.of(opened, device=device)
 
 
 def check_form(data: Spec, model: Spec, dataset: Path) -> None:
@@ -103,7 +103,9 @@ def _form(spec: Spec) -> dict[str, object]:
     return {"size": spec.size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
 
 
-def draw_kept(draw: _Draw, wanted: Sequence[Wanted], detector: CopyDetector | None, *, batch: int) -> Iterator[_Drawn]:
+def draw_kept(
+    draw: _Draw, wanted: Sequence[SampleRequest], detector: CopyDetector | None, *, batch: int
+) -> Iterator[_Drawn]:
     """Every item as soon as its fate is known: kept, or left out after `SEEDS_TRIED` copies.
 
     Args:
@@ -119,7 +121,7 @@ def draw_kept(draw: _Draw, wanted: Sequence[Wanted], detector: CopyDetector | No
     while waiting:
         chunk = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
         made = list(draw([outcome.wanted for outcome in chunk]))
-        verdicts = detector.judge(np.stack([each.image for each in made]))
+        verdicts = detector.find_copies(np.stack([each.image for each in made]))
         for before, each, verdict in zip(chunk, made, verdicts, strict=True):
             after = before._replace(said=columns(verdict), kept=not verdict.copy)
             if after.kept or len(after.rejected) + 1 == SEEDS_TRIED:

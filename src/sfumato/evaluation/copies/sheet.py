@@ -57,7 +57,7 @@ def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: lis
     for place in chosen:
         nearest = detector.rows[found.matches.nearest[place]]
         generated.append(to_uint8(aligned(to_float(images[[place]]), found.matches.view[place]))[0])
-        real.append(to_uint8(detector.pack.images([nearest]))[0])
+        real.append(to_uint8(detector.dataset.images([nearest]))[0])
         labels.append(_label(found.verdicts[place]))
     sheet = strips({"generated, aligned": generated, "nearest real": real}, labels)
     return np.asarray(open_picture(io.BytesIO(sheet)))

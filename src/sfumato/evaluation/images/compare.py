@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError
 from sfumato.evaluation.images.draws import FEWEST_EACH, Group, Groups, Sets, plan_groups, proportions_differ
 from sfumato.evaluation.images.panel import (
@@ -19,7 +19,7 @@ from sfumato.evaluation.images.panel import (
 )
 from sfumato.evaluation.images.read import ImageSet, gathered
 from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_sentences
-from sfumato.evaluation.images.spaces import Space, Wish, make_space, why_not
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, Space, make_space, why_not
 from sfumato.metrics.diversity import INCEPTION_SPLITS
 from sfumato.metrics.fidelity import frechet
 from sfumato.typing import Data
@@ -55,13 +55,13 @@ class Compared:
     """The sets of images of a comparison.
 
     Attributes:
-        pack: the data set whose training images the spaces are fitted to.
+        dataset: the data set whose training images the spaces are fitted to.
         real: the real images to compare with.
         generated: the images in question.
         training: real training images, if they are not among `real`; may be empty.
     """
 
-    pack: Pack
+    dataset: Dataset
     real: ImageSet
     generated: ImageSet
     training: ImageSet
@@ -72,7 +72,7 @@ class Compared:
 
 
 def compare_images(
-    sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0, device: str = "cpu"
+    sets: Compared, wishes: Sequence[FeatureSpaceSpec], *, tell: Tell, seed: int = 0, device: str = "cpu"
 ) -> Comparison:
     """Compare generated with real images in every space that was asked for and can be made.
 
@@ -89,7 +89,7 @@ def compare_images(
     labels = Sets(*(images.labels for images in sets))
     planned = plan_groups(labels, seed=seed)
     _refuse_few(planned)
-    left_out = filter(None, [why_not(wish, sets.pack) for wish in wishes])
+    left_out = filter(None, [why_not(wish, sets.dataset) for wish in wishes])
     in_spaces = _compare_in_spaces(sets, wishes, planned.groups, tell=tell, seed=seed, device=device)
     tell("similarity of pairs, duplicates")
     of_images = measure_images(_thumbs(sets.real), _thumbs(sets.generated), planned.groups, seed=seed)
@@ -123,15 +123,15 @@ class _InSpaces:
 
 
 def _compare_in_spaces(
-    sets: Compared, wishes: Sequence[Wish], groups: Sequence[Group], *, tell: Tell, seed: int, device: str
+    sets: Compared, wishes: Sequence[FeatureSpaceSpec], groups: Sequence[Group], *, tell: Tell, seed: int, device: str
 ) -> _InSpaces:
     """In every space that can be made, and in which training images differ."""
     found = _InSpaces()
     for wish in wishes:
-        if why_not(wish, sets.pack):
+        if why_not(wish, sets.dataset):
             continue
         tell(f"space {wish.kind}")
-        space = make_space(wish, sets.pack, device=device, seed=seed)
+        space = make_space(wish, sets.dataset, device=device, seed=seed)
         sides = SpaceFeatures(*(_features(space, images) for images in sets))
         count = sides.real.shape[1]
         if count == 0:
@@ -167,7 +167,7 @@ def _refuse_few(planned: Groups) -> None:
 
 def _beside_mean(sets: Compared) -> BesideMean:
     """By coarse pixels, whatever the spaces that were asked for."""
-    space = make_space(Wish("pixels"), sets.pack, device="cpu", seed=0)
+    space = make_space(FeatureSpaceSpec("pixels"), sets.dataset, device="cpu", seed=0)
     real, generated = _features(space, sets.real), _features(space, sets.generated)
     if not real.shape[1]:
         return BesideMean(0.0, 0.0)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.data.spec import Spec
 from sfumato.evaluation.copies import CopyAudit, CopyDetector, audit_copies, closest_pairs
 from sfumato.evaluation.images.compare import Compared, Comparison, Tell, compare_images
 from sfumato.evaluation.images.panel import MetricRow
 from sfumato.evaluation.images.read import ImageSet, RealPart, gathered, of_pack, plain_spec, real_images, sample_images
-from sfumato.evaluation.images.spaces import Space, Wish, learned_rows
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, Space, learned_rows
 from sfumato.evaluation.images.statistics import Reference, measure_reference, reference_space
 from sfumato.evenly import evenly
 from sfumato.tasks.task import to_uint8
@@ -41,7 +41,7 @@ class Question:
     """
 
     samples: Path
-    wishes: Sequence[Wish]
+    wishes: Sequence[FeatureSpaceSpec]
     part: RealPart
     copies: bool
     seed: int
@@ -52,14 +52,14 @@ class Question:
 class RealData:
     """The real images of a person: a data set, its name, and other held-out images, if there are any."""
 
-    def __init__(self, pack: Pack, name: str, holdout: Pack | None, holdout_name: str = "") -> None:
-        self.pack, self.name, self.holdout, self.holdout_name = pack, name, holdout, holdout_name
+    def __init__(self, dataset: Dataset, name: str, holdout: Dataset | None, holdout_name: str = "") -> None:
+        self.dataset, self.name, self.holdout, self.holdout_name = dataset, name, holdout, holdout_name
 
     def part(self, part: RealPart) -> ImageSet:
         """The images to compare with."""
         if self.holdout is not None:
             return real_images(self.holdout, "all", name=self.holdout_name)
-        return real_images(self.pack, part, name=self.name)
+        return real_images(self.dataset, part, name=self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def examine(question: Question, real: RealData | None, reference: Reference | No
 def _spec(question: Question, real: RealData | None, reference: Reference | None) -> Spec:
     """The form in which all images are compared."""
     if real is not None:
-        return real.pack.spec
+        return real.dataset.spec
     if reference is not None and "data" in reference.about:
         return Spec.from_dict(reference.about["data"])
     return plain_spec(question.samples)
@@ -159,9 +159,9 @@ def _spec(question: Question, real: RealData | None, reference: Reference | None
 def _compared(question: Question, real: RealData, generated: ImageSet) -> Comparison:
     chosen = real.part(question.part)
     ids = {case.id for case in chosen.cases} if real.holdout is None else set()
-    learned = [row for row in learned_rows(real.pack) if real.pack.cases[row].id not in ids]
-    training = of_pack(real.pack, evenly(learned, TRAINING), f"training part of {real.name}")
-    sets = Compared(pack=real.pack, real=chosen, generated=generated, training=training)
+    learned = [row for row in learned_rows(real.dataset) if real.dataset.cases[row].id not in ids]
+    training = of_pack(real.dataset, evenly(learned, TRAINING), f"training part of {real.name}")
+    sets = Compared(dataset=real.dataset, real=chosen, generated=generated, training=training)
     return compare_images(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
 
 
@@ -189,10 +189,10 @@ def _copies(question: Question, real: RealData | None, generated: ImageSet) -> C
         return CopySearch(why_not="--no-copies")
     if real is None:
         return CopySearch(why_not="statistics of real images do not hold the images")
-    if not real.pack.rows("train"):
+    if not real.dataset.rows("train"):
         return CopySearch(why_not=f"{real.name} has no training part")
     question.tell("copies")
-    detector = CopyDetector.of(real.pack, holdout=real.holdout, device=question.device)
+    detector = CopyDetector.of(real.dataset, holdout=real.holdout, device=question.device)
     shown = np.concatenate(gathered(generated, to_uint8))
     found = audit_copies(detector, shown)
     return CopySearch(found=found, pairs=partial(closest_pairs, detector, shown, found))

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from sfumato.data.channels import read_case
+from sfumato.data.dataset import Dataset
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
-from sfumato.data.source.found import Hints
+from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.spec import Spec, model_input, read_input, to_data
 from sfumato.data.statistics import stats_of
 from sfumato.errors import DataError
@@ -69,18 +69,18 @@ class ImageSet:
         return tuple(case.label or "" for case in self.cases)
 
 
-def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
-    """The real images of a part of a data set, see `Pack.real`.
+def real_images(dataset: Dataset, part: RealPart, *, name: str) -> ImageSet:
+    """The real images of a part of a data set, see `Dataset.real`.
 
     Raises:
         DataError: the part has fewer than `_FEWEST` real images.
     """
-    held_out = [*pack.rows("validation"), *pack.rows("test")]
+    held_out = [*dataset.rows("validation"), *dataset.rows("test")]
     chosen = part
     if part == "auto":
         chosen = "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
-    rows, words = _rows_of(pack, chosen)
-    kept = pack.real(rows)
+    rows, words = _rows_of(dataset, chosen)
+    kept = dataset.real(rows)
     if len(kept) < _FEWEST:
         raise DataError(
             f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'",
@@ -94,22 +94,22 @@ def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
     if part == "auto" and chosen == "all":
         few = counted(len(held_out), "held-out image")
         notes.append(f"{name} has only {few}: synthetic ones are compared with all real ones")
-    return of_pack(pack, kept, f"{words} of {name}", notes)
+    return of_pack(dataset, kept, f"{words} of {name}", notes)
 
 
-def _rows_of(pack: Pack, part: str) -> tuple[Sequence[int], str]:
+def _rows_of(dataset: Dataset, part: str) -> tuple[Sequence[int], str]:
     """The rows of a part of a data set, and what it is called."""
     if part == "all":
-        return range(len(pack)), "all images"
+        return range(len(dataset)), "all images"
     if part == "held-out":
-        return [*pack.rows("validation"), *pack.rows("test")], "validation and test part"
-    return pack.rows(part), f"{part} part"
+        return [*dataset.rows("validation"), *dataset.rows("test")], "validation and test part"
+    return dataset.rows(part), f"{part} part"
 
 
-def of_pack(pack: Pack, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> ImageSet:
+def of_pack(dataset: Dataset, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> ImageSet:
     """Some rows of a data set."""
-    cases = tuple(pack.cases[row] for row in rows)
-    return ImageSet(cases, lambda places: pack.images([rows[place] for place in places]), what, tuple(notes))
+    cases = tuple(dataset.cases[row] for row in rows)
+    return ImageSet(cases, lambda places: dataset.images([rows[place] for place in places]), what, tuple(notes))
 
 
 def sample_images(source: Path, spec: Spec) -> ImageSet:
@@ -146,7 +146,7 @@ def sample_cases(source: Path) -> _Samples:
     Raises:
         DataError: there are fewer than `_FEWEST`.
     """
-    found = find_cases(source, hints=Hints(images_only=True)).cases
+    found = find_cases(source, hints=ReadOptions(images_only=True)).cases
     cases = tuple(case for case in found if case.origin == "synthetic") or found
     if len(cases) < _FEWEST:
         raise DataError(

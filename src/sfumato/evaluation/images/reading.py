@@ -52,7 +52,7 @@ class BesideMean(NamedTuple):
             return "no verdict"
         return "nearer than the mean image" if self.is_nearer else "no nearer than the mean image"
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """That they are not; or that nobody can be, where no real image differs from another."""
         if self.mean == 0:
             return (
@@ -88,7 +88,7 @@ def image_sentences(
     whole = MATCHED if MATCHED in groups else POOLED
     learnt = constant is None or constant.is_nearer
     if constant is not None and not learnt:
-        yield constant.told()
+        yield constant.sentence()
     of_whole = [measure for measure in measures if measure.group == whole]
     never_differ = constant is not None and constant.mean == 0
     if not never_differ or _noticed(of_whole):

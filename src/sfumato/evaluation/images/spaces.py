@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sfumato.data.augmentation.ranges import PRESETS
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import UsageError
 from sfumato.evenly import evenly
 from sfumato.metrics.fidelity import Features, PixelSpace
@@ -51,7 +51,7 @@ _BATCH = 128
 """Images whose features are taken at once."""
 
 
-class Wish(NamedTuple):
+class FeatureSpaceSpec(NamedTuple):
     """A space that was asked for, and the file or folder of its weights."""
 
     kind: _Kind
@@ -86,7 +86,7 @@ class Space:
         return {"weights": weights, "sha256": self.sha256, "preprocessing": self.preprocessing}
 
 
-def parse_features(text: str) -> tuple[Wish, ...]:
+def parse_features(text: str) -> tuple[FeatureSpaceSpec, ...]:
     """`own,radiomics,pixels,inception:FILE,dinov2:FOLDER` as wishes.
 
     Raises:
@@ -99,7 +99,7 @@ def parse_features(text: str) -> tuple[Wish, ...]:
             raise UsageError(f"--features {word}", expected=f"some of {', '.join(get_args(_Kind))}")
         if bool(weights) == (kind in WEIGHT_FREE):
             raise UsageError(f"--features {word}", expected=_form(kind))
-        wishes.append(Wish(cast(_Kind, kind), weights))
+        wishes.append(FeatureSpaceSpec(cast(_Kind, kind), weights))
     if not wishes or len({wish.kind for wish in wishes}) < len(wishes):
         raise UsageError(f"--features {text}", expected="at least one, each once")
     return tuple(wishes)
@@ -113,48 +113,48 @@ def _form(kind: str) -> str:
     return f"{kind}:{place}"
 
 
-def spanning_rows(pack: Pack) -> list[int]:
+def spanning_rows(dataset: Dataset) -> list[int]:
     """Rows of real training images to fit a space to."""
-    return evenly(learned_rows(pack), SPANNING)
+    return evenly(learned_rows(dataset), SPANNING)
 
 
-def learned_rows(pack: Pack) -> list[int]:
+def learned_rows(dataset: Dataset) -> list[int]:
     """Rows of the real training images; of all real ones where there is no training part."""
-    real = pack.real(range(len(pack)))
-    return [row for row in real if pack.cases[row].split == "train"] or real
+    real = dataset.real(range(len(dataset)))
+    return [row for row in real if dataset.cases[row].split == "train"] or real
 
 
-def why_not(wish: Wish, pack: Pack) -> str | None:
+def why_not(wish: FeatureSpaceSpec, dataset: Dataset) -> str | None:
     """Why a space cannot be made of a data set; None if it can."""
-    if wish.kind == "own" and len({pack.cases[row].label for row in learned_rows(pack)} - {None}) < 2:
+    if wish.kind == "own" and len({dataset.cases[row].label for row in learned_rows(dataset)} - {None}) < 2:
         return "the space of an own classifier needs labels of at least two classes in the training part: left out"
-    if wish.kind not in WEIGHT_FREE and pack.spec.channels not in (1, 3):
-        return f"the network of the space {wish.kind} sees grey and RGB, not {pack.spec.channels} channels: left out"
+    if wish.kind not in WEIGHT_FREE and dataset.spec.channels not in (1, 3):
+        return f"the network of the space {wish.kind} sees grey and RGB, not {dataset.spec.channels} channels: left out"
     return None
 
 
-def make_space(wish: Wish, pack: Pack, *, device: str, seed: int) -> Space:
+def make_space(wish: FeatureSpaceSpec, dataset: Dataset, *, device: str, seed: int) -> Space:
     """The space, fitted to the training images of a data set where it is of a kind that is."""
     match wish.kind:
         case "own":
-            return own_space(pack, device=device, seed=seed)
+            return own_space(dataset, device=device, seed=seed)
         case "radiomics":
-            return radiomics_space(RadiomicsSpace.of(pack.images(spanning_rows(pack)).numpy()))
+            return radiomics_space(RadiomicsSpace.of(dataset.images(spanning_rows(dataset)).numpy()))
         case "pixels":
-            return pixel_space(PixelSpace.of(_coarse(pack.images(spanning_rows(pack)))))
+            return pixel_space(PixelSpace.of(_coarse(dataset.images(spanning_rows(dataset)))))
         case "inception" | "dinov2":
             return frozen_space(wish, device=device)
         case unreachable:
             assert_never(unreachable)
 
 
-def own_space(pack: Pack, *, device: str, seed: int) -> Space:
+def own_space(dataset: Dataset, *, device: str, seed: int) -> Space:
     """The features and probabilities of a classifier of the labels of the training part."""
-    rows = [row for row in learned_rows(pack) if pack.cases[row].label]
+    rows = [row for row in learned_rows(dataset) if dataset.cases[row].label]
     classifier = fit_classifier(
-        pack, augment=PRESETS["light"], rows=rows, steps=CLASSIFIER_STEPS, seed=seed, device=device
+        dataset, augment=PRESETS["light"], rows=rows, steps=CLASSIFIER_STEPS, seed=seed, device=device
     )
-    space = OwnSpace(classifier, pack.images(spanning_rows(pack), device))
+    space = OwnSpace(classifier, dataset.images(spanning_rows(dataset), device))
 
     @torch.inference_mode()
     def probabilities(images: Data) -> Float[np.ndarray, "n classes"]:
@@ -164,7 +164,7 @@ def own_space(pack: Pack, *, device: str, seed: int) -> Space:
     return Space(
         name="own",
         features=lambda images: space.features(images.to(device)),
-        preprocessing=f"classifier of {', '.join(pack.spec.classes)}, {CLASSIFIER_STEPS} steps, seed {seed}",
+        preprocessing=f"classifier of {', '.join(dataset.spec.classes)}, {CLASSIFIER_STEPS} steps, seed {seed}",
         probabilities=probabilities,
     )
 
@@ -181,7 +181,7 @@ def pixel_space(space: PixelSpace) -> Space:
     return Space("pixels", lambda images: space.features(_coarse(images)), text, arrays=space._asdict())
 
 
-def frozen_space(wish: Wish, *, device: str) -> Space:
+def frozen_space(wish: FeatureSpaceSpec, *, device: str) -> Space:
     """The space of a network of others, from its file or folder."""
     load = load_inception if wish.kind == "inception" else load_dinov2
     extractor = load(wish.weights, device=device)

@@ -26,7 +26,7 @@ from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.panel import MetricRow
 from sfumato.evaluation.images.read import ImageSet, gathered
-from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, Space, frozen_space, pixel_space, radiomics_space
 from sfumato.files import open_file
 from sfumato.metrics.fidelity import (
     FRECHET_BOOTSTRAPS,
@@ -147,7 +147,7 @@ def _refuse_strange(moments: Moments, file: Path) -> None:
         raise DataError(f"{file}: mu or sigma hold NaN or infinite numbers", expected="numbers", code="SCORE-031")
 
 
-def reference_space(reference: Reference, wishes: Sequence[Wish], *, device: str) -> Space:
+def reference_space(reference: Reference, wishes: Sequence[FeatureSpaceSpec], *, device: str) -> Space:
     """The space that statistics are of, with weights from the person where they need some.
 
     Raises:

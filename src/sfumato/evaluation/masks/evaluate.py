@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.crew import Crew, processors
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.scan import is_volume, read_header
+from sfumato.data.worker_pool import WorkerPool, processors
 from sfumato.errors import DataError, UsageError, raise_together
-from sfumato.evaluation.masks.coding import Coding, decide_coding
+from sfumato.evaluation.masks.label_encoding import LabelEncoding, decide_coding
 from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, model_name, read_predictions
 from sfumato.evaluation.masks.references import References, read_references, values_of
-from sfumato.evaluation.masks.scoring import CaseScores, Manner, ScoringItem, UnitScores, score_unit
+from sfumato.evaluation.masks.scoring import CaseScores, ScoringItem, ScoringProtocol, UnitScores, score_unit
 from sfumato.experiment.run import TWIN
 from sfumato.files import matching_below
 from sfumato.metrics.ensemble import Among
@@ -69,7 +69,7 @@ class Evaluation:
     """
 
     truth: References
-    manner: Manner
+    manner: ScoringProtocol
     arms: tuple[ScoredModel, ...]
     readers: Mapping[str, Among]
     length: str
@@ -101,14 +101,14 @@ def evaluate_folder(
     Raises:
         DataError: files that do not belong together, lie on other grids, or hold no classes (all are listed).
     """
-    with Crew(_processes(folder, settings.workers)) as crew:
-        truth = read_references(reference, crew)
+    with WorkerPool(_processes(folder, settings.workers)) as pool:
+        truth = read_references(reference, pool)
         arms = _arms(folder, truth, against, settings.missing)
-        codings = [_coding(arm, truth, crew) for arm in arms]
+        codings = [_coding(arm, truth, pool) for arm in arms]
         cases = _cases_of_all(arms)
         scale = _scale(truth, cases)
         manner = _manner(truth, codings, settings, scale.length)
-        scores = _scored(manner, _items(truth, arms, scale), crew, progress)
+        scores = _scored(manner, _items(truth, arms, scale), pool, progress)
     return Evaluation(
         truth=truth,
         manner=manner,
@@ -163,10 +163,10 @@ def _other_folders(folder: Path, against: Sequence[Path], *, first: str) -> dict
     return others
 
 
-def _coding(arm: Predictions, truth: References, crew: Crew) -> Coding:
+def _coding(arm: Predictions, truth: References, pool: WorkerPool) -> LabelEncoding:
     """What the values of a model's masks mean; DICOM segmentations number their classes themselves."""
     files = [of.mask for of in arm.files.values() if of.mask and not is_dicom(Path(of.mask))]
-    return decide_coding(values_of(files, crew), truth.meaning.rule, name=arm.name)
+    return decide_coding(values_of(files, pool), truth.meaning.rule, name=arm.name)
 
 
 def _cases_of_all(arms: Sequence[Predictions]) -> list[str]:
@@ -195,9 +195,11 @@ def _scale(truth: References, cases: Sequence[str]) -> _Scale:
     return _Scale("mm", known)
 
 
-def _manner(truth: References, codings: Sequence[Coding], settings: ScoringSettings, length: str) -> Manner:
+def _manner(
+    truth: References, codings: Sequence[LabelEncoding], settings: ScoringSettings, length: str
+) -> ScoringProtocol:
     usual = _MILLIMETRES if length == "mm" else _PIXELS
-    return Manner(
+    return ScoringProtocol(
         rule=truth.meaning.rule,
         rules=tuple(coding.rule for coding in codings),
         targets=truth.targets,
@@ -217,11 +219,11 @@ def _items(truth: References, arms: Sequence[Predictions], scale: _Scale) -> lis
 
 
 def _scored(
-    manner: Manner, items: Sequence[ScoringItem], crew: Crew, progress: Callable[[int, int], None]
+    manner: ScoringProtocol, items: Sequence[ScoringItem], pool: WorkerPool, progress: Callable[[int, int], None]
 ) -> dict[str, UnitScores]:
     """The scores of every case in the order of the items, whichever was done first; or all faults together."""
     scores, problems = dict[str, UnitScores](), list[DataError]()
-    for done, (item, scored) in enumerate(crew.each(score_unit, manner, items), start=1):
+    for done, (item, scored) in enumerate(pool.each(score_unit, manner, items), start=1):
         if isinstance(scored, DataError):
             problems.append(scored)
         else:
@@ -231,7 +233,7 @@ def _scored(
     return {item.unit.id: scores[item.unit.id] for item in items}
 
 
-def _notes(truth: References, arms: Sequence[Predictions], codings: Sequence[Coding]) -> tuple[str, ...]:
+def _notes(truth: References, arms: Sequence[Predictions], codings: Sequence[LabelEncoding]) -> tuple[str, ...]:
     """What a person should know of the references, of each model, and of the values in its masks."""
     notes = list(truth.notes)
     for arm in arms:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.conversion.setting import MaskMeaning, decide_meaning
-from sfumato.data.crew import Crew
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import at_member
@@ -23,10 +23,10 @@ from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import VolumeHeader, count_planes, flat_axis, named_place, spacing
 from sfumato.data.manifest import Case, is_prepared, refuse_hidden
 from sfumato.data.mask import count_values
-from sfumato.data.pack import Pack
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.data.source.nnunet import read_label_words
 from sfumato.data.units import MaskFormat, Unit, units
+from sfumato.data.worker_pool import WorkerPool
 from sfumato.errors import DataError
 from sfumato.tables import read_rows
 
@@ -98,12 +98,12 @@ def is_whole_volume(unit: Unit) -> bool:
     return unit.cases[0].volume == unit.id
 
 
-def read_references(source: Path, crew: Crew) -> References:
+def read_references(source: Path, pool: WorkerPool) -> References:
     """The true masks of a source.
 
     Args:
         source: a dataset, a folder of images and masks, an nnU-Net raw dataset, or a folder of masks alone.
-        crew: reads masks whose values nobody has explained.
+        pool: reads masks whose values nobody has explained.
 
     Raises:
         DataError: there are no masks, files do not belong together, or values cannot be classes.
@@ -111,7 +111,7 @@ def read_references(source: Path, crew: Crew) -> References:
     if is_prepared(source):
         return _of_dataset(source)
     found = find_masks(source)
-    values = Counter[int]() if found.mask_names else values_of(_masks(found.cases), crew)
+    values = Counter[int]() if found.mask_names else values_of(_masks(found.cases), pool)
     return References(
         cases=found.cases,
         units=_by_id(found.cases),
@@ -122,14 +122,14 @@ def read_references(source: Path, crew: Crew) -> References:
 
 
 def _of_dataset(source: Path) -> References:
-    pack = Pack.open(source)
-    refuse_hidden(source, _masks(pack.cases))
-    if pack.spec.mask_rule is None:
+    dataset = Dataset.open(source)
+    refuse_hidden(source, _masks(dataset.cases))
+    if dataset.spec.mask_rule is None:
         raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
     return References(
-        cases=pack.cases,
-        units=_by_id(pack.cases),
-        meaning=MaskMeaning(pack.spec.mask_rule, pack.spec.mask_classes),
+        cases=dataset.cases,
+        units=_by_id(dataset.cases),
+        meaning=MaskMeaning(dataset.spec.mask_rule, dataset.spec.mask_classes),
         millimetres=_millimetres(source),
     )
 
@@ -140,7 +140,7 @@ def _masks(cases: Iterable[Case]) -> Iterator[str]:
         yield from case.masks
 
 
-def find_masks(source: Path) -> Found:
+def find_masks(source: Path) -> DiscoveredDataset:
     """Cases with masks; in a folder of masks alone, each is a case whose image is not known ("").
 
     Raises:
@@ -158,13 +158,13 @@ def find_masks(source: Path) -> Found:
     return found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
 
 
-def values_of(masks: Iterable[str], crew: Crew) -> Counter[int]:
+def values_of(masks: Iterable[str], pool: WorkerPool) -> Counter[int]:
     """How many pixels have each stored value, over all masks: planes, pictures, or volumes as a whole."""
     counts: Counter[int] = Counter()
     by_file: dict[Path, list[str]] = {}
     for mask in masks:
         by_file.setdefault(Locator.parse(mask).path, []).append(mask)
-    for _, values in crew.each(_count, None, by_file.values()):
+    for _, values in pool.each(_count, None, by_file.values()):
         counts.update(values)
     return counts
 

@@ -29,7 +29,7 @@ _Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class ScoringProtocol:
     """How everything is scored.
 
     Attributes:
@@ -108,7 +108,7 @@ class _Readings(NamedTuple):
         return zip(self.masks, self.said, strict=True)
 
 
-def score_unit(manner: Manner, item: ScoringItem) -> UnitScores | DataError:
+def score_unit(manner: ScoringProtocol, item: ScoringItem) -> UnitScores | DataError:
     """Score one case; a fault of its files comes back instead of being raised, so that all are told together."""
     try:
         readings = _readings(item.unit, manner.rule)
@@ -135,7 +135,7 @@ def _among(readings: _Readings) -> Among | None:
 
 
 def _score_arm(
-    manner: Manner, rule: MaskRule, item: ScoringItem, files: PredictedFiles, readings: _Readings
+    manner: ScoringProtocol, rule: MaskRule, item: ScoringItem, files: PredictedFiles, readings: _Readings
 ) -> CaseScores:
     """The scores of one model: of its mask, and of what else it has predicted."""
     mask = _predicted_mask(files, item.unit, rule, readings)
@@ -175,7 +175,7 @@ def _probability(files: PredictedFiles, unit: Unit, readings: _Readings) -> np.n
 
 
 def _score_reading(
-    manner: Manner, item: ScoringItem, mask: np.ndarray, truth: np.ndarray, said: np.ndarray
+    manner: ScoringProtocol, item: ScoringItem, mask: np.ndarray, truth: np.ndarray, said: np.ndarray
 ) -> MaskScores:
     """The scores of every target against one reader."""
     score = partial(

@@ -164,7 +164,7 @@ def _beside_constant(table: ModelScores) -> Plain | None:
     constant = beside_constant(table)
     if constant is None:
         return None
-    return {**constant.to_dict(), "told": constant.told(table.name)}
+    return {**constant.to_dict(), "told": constant.sentence(table.name)}
 
 
 def _review(table: ModelScores, groups: Sequence[str] | None) -> Plain | None:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.diffusion.loss import probabilities
 from sfumato.errors import UsageError, listed
 from sfumato.experiment.run import Model
@@ -100,19 +100,19 @@ class Check:
     constant: BesideConstant | None = None
 
     @classmethod
-    def of(cls, model: Model, pack: Pack, *, quantile: float, batch: int = 32) -> "Check":
+    def of(cls, model: Model, dataset: Dataset, *, quantile: float, batch: int = 32) -> "Check":
         """The check by a segmenter on the dataset that it was trained on.
 
         Args:
             model: trained to segment.
-            pack: its dataset; the validation split is read.
+            dataset: its dataset; the validation split is read.
             quantile: share of real cases that may lie below the threshold.
             batch: cases read at once.
 
         Raises:
             UsageError: a quantile outside [0, 1), or no case to validate on.
         """
-        rows, reader = pack.rows("validation"), Reader.of(model)
+        rows, reader = dataset.rows("validation"), Reader.of(model)
         if not 0 <= quantile < 1:
             raise UsageError(f"--quantile {quantile:g}", expected="a share from 0 to below 1, such as 0.1")
         if not rows:
@@ -120,18 +120,18 @@ class Check:
         real, mismatched = list[float](), list[float]()
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
-            masks = reader.masks(pack.images(part), [pack.cases[row].id for row in part])
-            real += [_real_dice(pack, row, mask) for row, mask in zip(part, masks, strict=True)]
+            masks = reader.masks(dataset.images(part), [dataset.cases[row].id for row in part])
+            real += [_real_dice(dataset, row, mask) for row, mask in zip(part, masks, strict=True)]
             others = [_next(rows, start + place) for place in range(len(part))]
-            mismatched += [_real_dice(pack, other, mask) for other, mask in zip(others, masks, strict=True)]
-        constant = best_constant_mask(pack, rows, partial(_real_dice, pack))
+            mismatched += [_real_dice(dataset, other, mask) for other, mask in zip(others, masks, strict=True)]
+        constant = best_constant_mask(dataset, rows, partial(_real_dice, dataset))
         return cls(
             reader=reader,
             real=tuple(real),
             quantile=quantile,
-            may_be_empty=any(_is_empty(pack, row) for row in [*pack.rows("train"), *rows]),
+            may_be_empty=any(_is_empty(dataset, row) for row in [*dataset.rows("train"), *rows]),
             mismatched=tuple(mismatched) if len(rows) > 1 else (),
-            constant=compare_with_constant(np.array(real), constant, patients_of(pack, rows)),
+            constant=compare_with_constant(np.array(real), constant, patients_of(dataset, rows)),
         )
 
     @property
@@ -168,7 +168,7 @@ class Check:
             for read, mask in zip(self.reader.masks(data, names), masks, strict=True)
         ]
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For a summary."""
         return {
             "segmenter": self.reader.model.sha256,
@@ -204,10 +204,10 @@ def _next(rows: Sequence[int], place: int) -> int:
     return rows[(place + 1) % len(rows)]
 
 
-def _real_dice(pack: Pack, row: int, mask: np.ndarray) -> float:
+def _real_dice(dataset: Dataset, row: int, mask: np.ndarray) -> float:
     """Mean over the readers of a case, each where he says something."""
-    classes, scores = len(pack.spec.mask_classes), list[float]()
-    for truth in readers_of(pack, row):
+    classes, scores = len(dataset.spec.mask_classes), list[float]()
+    for truth in readers_of(dataset, row):
         scores.append(_dice(mask[truth != IGNORED], truth[truth != IGNORED], classes))
     return float(np.mean(scores))
 
@@ -216,6 +216,6 @@ def _dice(mask: np.ndarray, truth: np.ndarray, classes: int) -> float:
     return float(overlap(mask, truth, classes=classes).dice.mean())
 
 
-def _is_empty(pack: Pack, row: int) -> bool:
-    masks = readers_of(pack, row)
+def _is_empty(dataset: Dataset, row: int) -> bool:
+    masks = readers_of(dataset, row)
     return bool(((masks == 0) | (masks == IGNORED)).all((1, 2)).any())

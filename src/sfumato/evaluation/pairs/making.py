@@ -11,7 +11,7 @@ import numpy as np
 from sfumato.data.mask import MaskRule
 from sfumato.evaluation.pairs.check import Check
 from sfumato.evaluation.pairs.sources import MaskSource
-from sfumato.experiment.inference import Made, Wanted, make
+from sfumato.experiment.inference import GeneratedImage, SampleRequest, make
 from sfumato.experiment.run import Model
 from sfumato.experiment.sampling import Drawing
 
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
         kept: whether the pair is good enough.
     """
 
-    wanted: Wanted
+    wanted: SampleRequest
     image: np.ndarray
     mask: np.ndarray
     source: str
@@ -63,13 +63,13 @@ class Maker:
         return self.drawing.calls + of_mask + of_check
 
     def pairs(
-        self, wanted: Sequence[Wanted], *, batch: int, tell: Callable[[str], object] = warnings.warn
+        self, wanted: Sequence[SampleRequest], *, batch: int, tell: Callable[[str], object] = warnings.warn
     ) -> Iterator[Pair]:
         """An attempt for each seed, `batch` at a time; each depends on its seed and class alone."""
         for start in range(0, len(wanted), batch):
             yield from self._together(wanted[start : start + batch], batch, tell)
 
-    def _together(self, part: Sequence[Wanted], batch: int, tell: Callable[[str], object]) -> Iterator[Pair]:
+    def _together(self, part: Sequence[SampleRequest], batch: int, tell: Callable[[str], object]) -> Iterator[Pair]:
         given = None if self.masks is None else self.masks(part)
         asked = part if given is None else [w._replace(mask=g.mask) for w, g in zip(part, given, strict=True)]
         sampler, guidance, _ = self.drawing
@@ -82,7 +82,7 @@ class Maker:
             yield Pair(part[place], each.image, masks[place], sources[place], dice[place], kept)
 
     def _dice(
-        self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray], part: Sequence[Wanted]
+        self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray], part: Sequence[SampleRequest]
     ) -> Sequence[float | None]:
         if self.check is None:
             return [None] * len(images)
@@ -90,7 +90,7 @@ class Maker:
         return self.check.dice(np.stack(images), np.stack(masks), names)
 
 
-def _mask_of(made: Made) -> np.ndarray:
+def _mask_of(made: GeneratedImage) -> np.ndarray:
     """The mask that was made with an image, or the one that it was made from."""
     mask = made.wanted.mask if made.mask is None else made.mask
     assert mask is not None, "each pair has a mask"

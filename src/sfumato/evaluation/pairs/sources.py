@@ -15,9 +15,9 @@ import torch
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges, choose
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import UsageError
-from sfumato.experiment.inference import Wanted, make
+from sfumato.experiment.inference import SampleRequest, make
 from sfumato.experiment.run import Model
 from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
@@ -55,7 +55,7 @@ class MaskSource(Protocol):
         """What decides masks besides seed and class, where the source of each does not say it."""
         ...
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
+    def __call__(self, wanted: Sequence[SampleRequest]) -> list[_Given]:
         """A mask for each image."""
         ...
 
@@ -82,11 +82,11 @@ class SampledMasks:
         """Nothing: each source is the model."""
         return {}
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
+    def __call__(self, wanted: Sequence[SampleRequest]) -> list[_Given]:
         """A mask for each image, of its class where the model knows classes."""
         known = self.model.spec.classes
         asked = [
-            Wanted(k, image.label if image.label in known else None, derive_seed("mask", image.seed))
+            SampleRequest(k, image.label if image.label in known else None, derive_seed("mask", image.seed))
             for k, image in enumerate(wanted)
         ]
         masks = [made.mask for made in make(self.model, self.sampler, asked, batch=len(asked))]
@@ -98,12 +98,12 @@ class ChangedMasks:
     """Real masks under a geometric change.
 
     Attributes:
-        pack: the dataset; masks are those of its training split, so that none of validation or test is seen.
+        dataset: the dataset; masks are those of its training split, so that none of validation or test is seen.
         strength: how far masks are changed; 1 is as far as images are varied when a segmenter is trained.
         sha256: of the description of the dataset.
     """
 
-    pack: Pack
+    dataset: Dataset
     strength: float
     sha256: str = ""
 
@@ -120,23 +120,23 @@ class ChangedMasks:
     @cached_property
     def ranges(self) -> Ranges:
         """How far each change goes."""
-        return changes(self.pack, self.strength)
+        return changes(self.dataset, self.strength)
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The changes in words."""
         return ", ".join(f"{name} {value:.3g}" for name, value in self.ranges._asdict().items() if value)
 
     @cached_property
     def _rows(self) -> dict[str | None, list[int]]:
         """Training rows by class, and all of them."""
-        rows: dict[str | None, list[int]] = {None: self.pack.rows("train")}
+        rows: dict[str | None, list[int]] = {None: self.dataset.rows("train")}
         for row in rows[None]:
-            if (label := self.pack.cases[row].label) is not None:
+            if (label := self.dataset.cases[row].label) is not None:
                 rows.setdefault(label, []).append(row)
         return rows
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
+    def __call__(self, wanted: Sequence[SampleRequest]) -> list[_Given]:
         """A changed mask for each image, of a case of its class where cases have classes.
 
         Raises:
@@ -144,25 +144,25 @@ class ChangedMasks:
         """
         return [self._one(image) for image in wanted]
 
-    def _one(self, image: Wanted) -> _Given:
-        rows = self._rows.get(image.label if self.pack.spec.classes else None)
+    def _one(self, image: SampleRequest) -> _Given:
+        rows = self._rows.get(image.label if self.dataset.spec.classes else None)
         if not rows:
             raise UsageError(f"no training case has the class {image.label}, whose masks could be changed")
         for number in range(_TRIES):
             noise = Noise([derive_seed("change", image.seed, number)])
             place, whose = noise.uniform(2)[0].tolist()
             row = rows[int(place * len(rows))]
-            mask = self.pack.masks([row], [int(whose * int(self.pack.readings([row])))])
+            mask = self.dataset.masks([row], [int(whose * int(self.dataset.readings([row])))])
             moved = change(mask, self.ranges, noise)
             if _is_change(mask, moved):
-                return _Given(moved[0].numpy(), f"changed {self.pack.cases[row].id}")
+                return _Given(moved[0].numpy(), f"changed {self.dataset.cases[row].id}")
         raise UsageError(
             f"{_TRIES} changes of masks in turn changed nothing, or lost a class",
             expected=f"--change so that masks move and stay in sight, not {self.strength:g}",
         )
 
 
-def changes(pack: Pack, strength: float) -> Ranges:
+def changes(dataset: Dataset, strength: float) -> Ranges:
     """How far masks are changed: the geometry that suits what made the images, and a bend, times a strength.
 
     Raises:
@@ -170,7 +170,7 @@ def changes(pack: Pack, strength: float) -> Ranges:
     """
     if not 0 < strength <= 2:
         raise UsageError(f"--change {strength:g}", expected="above 0, where nothing changes, up to 2")
-    base, _ = choose(pack.spec.modality, task="segment")
+    base, _ = choose(dataset.spec.modality, task="segment")
     return Ranges(
         mirror=base.mirror,
         upend=base.upend,
@@ -178,7 +178,7 @@ def changes(pack: Pack, strength: float) -> Ranges:
         scale=base.scale * strength,
         aspect=base.aspect * strength,
         shift=min(0.5, base.shift * strength),
-        elastic=BENT * min(pack.spec.size) * strength,
+        elastic=BENT * min(dataset.spec.size) * strength,
     )
 
 

@@ -91,7 +91,7 @@ class _Gap(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stock:
+class DataPool:
     """What there is to train on.
 
     Attributes:

@@ -26,7 +26,7 @@ _NAMED = 4
 """Classifiers that a sentence names."""
 
 
-class Standing(NamedTuple):
+class BaselineScore(NamedTuple):
     """A classifier beside the constant one.
 
     Attributes:
@@ -52,12 +52,12 @@ class Standing(NamedTuple):
         return not self.balanced.low > 1 / self.classes
 
 
-def stand(name: str, confusion: Confusion, *, positive: int) -> Standing:
+def stand(name: str, confusion: Confusion, *, positive: int) -> BaselineScore:
     """A classifier beside always saying class `positive`."""
-    return Standing(name, each_class(confusion)[positive], balanced(confusion), len(confusion))
+    return BaselineScore(name, each_class(confusion)[positive], balanced(confusion), len(confusion))
 
 
-def read_standings(standings: Sequence[Standing], *, positive: str) -> list[str]:
+def read_standings(standings: Sequence[BaselineScore], *, positive: str) -> list[str]:
     """What the constant answer reaches, and who is no better, in sentences.
 
     Args:

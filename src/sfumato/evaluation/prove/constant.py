@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.evaluation.prove.train import Answers
 from sfumato.tasks.constant_mask import best_constant_mask
@@ -26,12 +26,12 @@ class ConstantAnswer(NamedTuple):
     answers: Answers
 
 
-def constant_answer(pack: Pack, task: DownstreamTask) -> ConstantAnswer:
+def constant_answer(dataset: Dataset, task: DownstreamTask) -> ConstantAnswer:
     """The best that can be said of every test case of the mixture alike."""
-    rows = pack.rows("test")
+    rows = dataset.rows("test")
     if task == "classify":
-        classes = len(pack.spec.classes)
+        classes = len(dataset.spec.classes)
         return ConstantAnswer("always saying the same class", np.full((len(rows), classes), 1 / classes))
-    mask = best_constant_mask(pack, rows)
-    foreground = len(pack.spec.mask_classes) - 1
+    mask = best_constant_mask(dataset, rows)
+    foreground = len(dataset.spec.mask_classes) - 1
     return ConstantAnswer(f"{mask.name}, in every image", np.repeat(mask.scores[:, None], foreground, axis=1))

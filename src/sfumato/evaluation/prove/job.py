@@ -6,7 +6,7 @@ a flag that is about classes asks for classifiers.
 
 from typing import Literal, NamedTuple
 
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 
 DownstreamTask = Literal["classify", "segment"]
@@ -24,7 +24,7 @@ class Decision(NamedTuple):
     why: str = ""
 
 
-def decide_job(real: Spec, samples: Found, *, flag: str = "") -> Decision:
+def decide_job(real: Spec, samples: DiscoveredDataset, *, flag: str = "") -> Decision:
     """What is trained, where the person does not say.
 
     Args:

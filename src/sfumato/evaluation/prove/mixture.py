@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.atomic import write_atomic
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.archive import open_array, read_array
 from sfumato.data.formats.image import read_mask
 from sfumato.data.intensity import FULL, Intensity
 from sfumato.data.manifest import Case, is_prepared, write_manifest
 from sfumato.data.mask import MaskRule, count_values, mask_rule
-from sfumato.data.pack import Pack
 from sfumato.data.placement import Placement, fit_canvas
 from sfumato.data.preparation.store import FORMAT, ArrayForm, create
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.data.spec import Input, Spec, read_input
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -58,7 +58,7 @@ class Allocation(NamedTuple):
     notes: tuple[str, ...]
 
 
-def synthetic_cases(folder: Path, real: str | None) -> Found:
+def synthetic_cases(folder: Path, real: str | None) -> DiscoveredDataset:
     """The synthetic cases of a folder: those that say so, or all where none does; the notes tell of the others.
 
     Args:
@@ -76,7 +76,7 @@ def synthetic_cases(folder: Path, real: str | None) -> Found:
     return found._replace(cases=said, notes=(note,))
 
 
-def usable_samples(found: Found, folder: Path, spec: Spec, *, masks: bool) -> Samples:
+def usable_samples(found: DiscoveredDataset, folder: Path, spec: Spec, *, masks: bool) -> Samples:
     """Synthetic cases that models can be trained on in the place of REAL's, by their masks or by their classes.
 
     Args:
@@ -113,7 +113,7 @@ def _samples_rule(
     folder: Path, cases: Sequence[Case], spec: Spec, names: Mapping[int, str], ignore: int | None
 ) -> MaskRule:
     """What values of the masks mean: the same as in REAL where they fit, else what they look like."""
-    own = Pack.open(folder).spec.mask_rule if is_prepared(folder) else None
+    own = Dataset.open(folder).spec.mask_rule if is_prepared(folder) else None
     if own is not None:
         return own
     assert spec.mask_rule is not None
@@ -132,26 +132,26 @@ def _samples_rule(
     return rule
 
 
-def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
+def choose_parts(dataset: Dataset, *, by_class: bool) -> Allocation:
     """The training part of REAL, and what is tested on.
 
     Raises:
         DataError: some of REAL is synthetic, or nothing is there to train or to test on.
     """
     notes = list[str]()
-    if _is_made_up(pack):
+    if _is_made_up(dataset):
         notes.append("all of REAL says that it is synthetic: a toy, about which nothing is proven")
-    trained, tested = pack.rows("train"), pack.rows("test")
-    smallest = _smallest(pack, tested, by_class=by_class)
-    if smallest < _FEW and pack.rows("validation"):
-        tested += pack.rows("validation")
+    trained, tested = dataset.rows("train"), dataset.rows("test")
+    smallest = _smallest(dataset, tested, by_class=by_class)
+    if smallest < _FEW and dataset.rows("validation"):
+        tested += dataset.rows("validation")
         whose = " of its smallest class" if by_class else ""
         notes.append(
             f"the test split has {counted(smallest, 'case')}{whose}: "
             "the validation split is tested on too, which is sound here since nothing was chosen on it"
         )
-    _refuse_nothing(pack, trained, tested, by_class=by_class)
-    patients = sum(pack.cases[row].patient is not None for row in tested)
+    _refuse_nothing(dataset, trained, tested, by_class=by_class)
+    patients = sum(dataset.cases[row].patient is not None for row in tested)
     if patients < len(tested):
         notes.append(
             "patients are not known: every image counts as a case of its own, and if several are of one patient, the "
@@ -160,21 +160,21 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
     return Allocation(tuple(trained), tuple(tested), tuple(notes))
 
 
-def _is_made_up(pack: Pack) -> bool:
+def _is_made_up(dataset: Dataset) -> bool:
     """Whether all of REAL is synthetic, as toys are; that some of it is is refused."""
-    made = [case.id for case in pack.cases if case.origin == "synthetic"]
-    if 0 < len(made) < len(pack):
+    made = [case.id for case in dataset.cases if case.origin == "synthetic"]
+    if 0 < len(made) < len(dataset):
         raise DataError(
-            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made)}",
+            f"{len(made)} of {len(dataset)} cases of REAL are synthetic:\n{listed(made)}",
             expected="real images alone: synthetic ones come as SAMPLES",
             code="SCORE-023",
         )
     return bool(made)
 
 
-def _refuse_nothing(pack: Pack, trained: Sequence[int], tested: Sequence[int], *, by_class: bool) -> None:
+def _refuse_nothing(dataset: Dataset, trained: Sequence[int], tested: Sequence[int], *, by_class: bool) -> None:
     """Refuse to train or to test on nothing, and a test of a single class."""
-    one_class = by_class and len({pack.cases[row].label for row in tested}) < 2
+    one_class = by_class and len({dataset.cases[row].label for row in tested}) < 2
     if not trained or not tested or one_class:
         raise DataError(
             f"REAL has {len(trained)} training and {len(tested)} test cases",
@@ -183,22 +183,22 @@ def _refuse_nothing(pack: Pack, trained: Sequence[int], tested: Sequence[int], *
         )
 
 
-def _smallest(pack: Pack, rows: Sequence[int], *, by_class: bool) -> int:
+def _smallest(dataset: Dataset, rows: Sequence[int], *, by_class: bool) -> int:
     """Cases of the smallest class of REAL among these rows; without classes, all of them."""
     if not by_class:
         return len(rows)
-    count = Counter(pack.cases[row].label for row in rows)
-    return min(count[name] for name in pack.spec.classes)
+    count = Counter(dataset.cases[row].label for row in rows)
+    return min(count[name] for name in dataset.spec.classes)
 
 
 def mix(
-    real: Path, pack: Pack, parts: Allocation, samples: Samples, out: Path, *, progress: Callable[[int], None]
-) -> Pack:
+    real: Path, dataset: Dataset, parts: Allocation, samples: Samples, out: Path, *, progress: Callable[[int], None]
+) -> Dataset:
     """Write the mixture, unless it is there already, and open it; `notes` of it tell of copies of training images.
 
     Args:
-        real: the folder of `pack`.
-        pack: REAL.
+        real: the folder of `dataset`.
+        dataset: REAL.
         parts: who goes where.
         samples: the synthetic cases.
         out: the folder to write; complete when it has `dataset.json`.
@@ -207,13 +207,13 @@ def mix(
     Raises:
         DataError: an image of SAMPLES cannot be read, or is an image of the test.
     """
-    spec = pack.spec if samples.rule else pack.spec.without_masks()
+    spec = dataset.spec if samples.rule else dataset.spec.without_masks()
     if not _is_whole(out, spec):
         out.mkdir(parents=True, exist_ok=True)
         images = _write_arrays(real, spec, parts, samples, out, progress=progress)
-        notes = _compare(images, parts, samples, pack)
-        _describe(out, spec, _cases(pack, parts, samples), notes)
-    return Pack.open(out)
+        notes = _compare(images, parts, samples, dataset)
+        _describe(out, spec, _cases(dataset, parts, samples), notes)
+    return Dataset.open(out)
 
 
 def _write_arrays(
@@ -237,7 +237,7 @@ def _write_arrays(
 def _is_whole(out: Path, spec: Spec) -> bool:
     """Whether the mixture is there already; version 0.1 could leave one that lacks the masks that it announces."""
     try:
-        return Pack.open(out).spec == spec
+        return Dataset.open(out).spec == spec
     except DataError:
         return False
 
@@ -288,12 +288,12 @@ def stored_input(case: Case, spec: Spec) -> Input:
     return read._replace(array=read.array.astype(np.uint16) * (FULL // 255))
 
 
-def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack) -> tuple[str, ...]:
+def _compare(images: np.ndarray, parts: Allocation, samples: Samples, dataset: Dataset) -> tuple[str, ...]:
     """Refuse synthetic images that are test images pixel by pixel, and count those that are training images."""
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
     first, end = len(parts.trained), len(parts.trained) + len(samples.cases)
     trained, made = set(keys[:first]), keys[first:end]
-    tested = {key: pack.cases[row].id for key, row in zip(keys[end:], parts.tested, strict=True)}
+    tested = {key: dataset.cases[row].id for key, row in zip(keys[end:], parts.tested, strict=True)}
     same = [f"{case.id} is {tested[key]}" for case, key in zip(samples.cases, made, strict=True) if key in tested]
     if same:
         raise DataError(
@@ -307,11 +307,11 @@ def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack
     return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",)
 
 
-def _cases(pack: Pack, parts: Allocation, samples: Samples) -> list[Case]:
+def _cases(dataset: Dataset, parts: Allocation, samples: Samples) -> list[Case]:
     """The rows of the mixture."""
     bare: dict[str, Any] = {"more": {}} if samples.rule else {"more": {}, "masks": ()}
-    real = [replace(pack.cases[row], split="train", **bare) for row in parts.trained]
-    tested = [replace(pack.cases[row], split="test", **bare) for row in parts.tested]
+    real = [replace(dataset.cases[row], split="train", **bare) for row in parts.trained]
+    tested = [replace(dataset.cases[row], split="test", **bare) for row in parts.tested]
     made = [
         replace(case, id=f"samples/{case.id}", split="train", origin="synthetic", patient=None, volume=None, **bare)
         for case in samples.cases

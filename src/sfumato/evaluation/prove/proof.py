@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Arm
-from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
+from sfumato.evaluation.prove.baselines import BaselineScore, read_standings, stand
 from sfumato.evaluation.prove.constant import constant_answer
 from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.evaluation.prove.statistics import Resampled, ScoreFunction, resample
@@ -36,7 +36,7 @@ class Proof:
     """What was found out.
 
     Attributes:
-        pack: the mixture; its test split was asked about.
+        dataset: the mixture; its test split was asked about.
         task: what was trained.
         answers: of each arm, one for each seed.
         positive: the class whose F1 is told, of classifiers.
@@ -44,7 +44,7 @@ class Proof:
         settings: how all models were trained.
     """
 
-    pack: Pack
+    dataset: Dataset
     task: DownstreamTask
     answers: Mapping[Arm, Sequence[Answers]]
     positive: str
@@ -54,7 +54,7 @@ class Proof:
     @cached_property
     def truth(self) -> np.ndarray:
         """The class of each test case."""
-        labels: np.ndarray = self.pack.labels(self.pack.rows("test")).numpy()
+        labels: np.ndarray = self.dataset.labels(self.dataset.rows("test")).numpy()
         return labels
 
     @cached_property
@@ -65,12 +65,12 @@ class Proof:
     @cached_property
     def _groups(self) -> list[str]:
         """What each test case is drawn with."""
-        return [_drawn_with(self.pack.cases[row]) for row in self.pack.rows("test")]
+        return [_drawn_with(self.dataset.cases[row]) for row in self.dataset.rows("test")]
 
     @cached_property
     def _constant(self) -> tuple[str, Resampled]:
         """Answers that never change, in words, and what the deciding measure makes of them."""
-        found, seeds = constant_answer(self.pack, self.task), len(next(iter(self.answers.values())))
+        found, seeds = constant_answer(self.dataset, self.task), len(next(iter(self.answers.values())))
         measure = next(iter(self._measures().values()))
         return found.what, resample({Arm("real"): [found.answers] * seeds}, measure, self._groups)
 
@@ -99,9 +99,9 @@ class Proof:
         return means
 
     @cached_property
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[BaselineScore]:
         """Each arm beside the constant answer; none of segmenters."""
-        place = self.pack.spec.classes.index(self.positive) if self.confusions else 0
+        place = self.dataset.spec.classes.index(self.positive) if self.confusions else 0
         return [stand(arm.name, confusion, positive=place) for arm, confusion in self.confusions.items()]
 
     @property
@@ -120,7 +120,7 @@ class Proof:
         }
 
     def _confusion(self, answers: Answers) -> Confusion:
-        return confusion_of(self.truth, answers.argmax(1), classes=len(self.pack.spec.classes))
+        return confusion_of(self.truth, answers.argmax(1), classes=len(self.dataset.spec.classes))
 
     def scores(self) -> list[_Row]:
         """A row for each arm, seed, measure and class; `mean` is the mean over seeds, with its interval."""
@@ -136,9 +136,9 @@ class Proof:
                 yield _row(arm, seed, name, "", value)
         for seed, answers in enumerate(self.answers[arm]):
             if self.task == "classify":
-                yield from _classes(arm, seed, self._confusion(answers), self.pack.spec.classes)
+                yield from _classes(arm, seed, self._confusion(answers), self.dataset.spec.classes)
             else:
-                for name, value in zip(self.pack.spec.mask_classes[1:], answers.mean(0).tolist(), strict=True):
+                for name, value in zip(self.dataset.spec.mask_classes[1:], answers.mean(0).tolist(), strict=True):
                     yield _row(arm, seed, "dice", name, value)
 
     def _of_means(self, arm: Arm) -> Iterator[_Row]:
@@ -146,16 +146,16 @@ class Proof:
             estimate = resampled.estimate(arm)
             yield _row(arm, "mean", name, "", *estimate)
         if arm in self.confusions:
-            yield from _classes(arm, "mean", self.confusions[arm], self.pack.spec.classes)
+            yield from _classes(arm, "mean", self.confusions[arm], self.dataset.spec.classes)
 
     def predictions(self) -> Iterator[_Row]:
         """A row for each test case, arm and seed."""
-        spec, rows = self.pack.spec, self.pack.rows("test")
+        spec, rows = self.dataset.spec, self.dataset.rows("test")
         names = spec.classes if self.task == "classify" else tuple(f"dice {name}" for name in spec.mask_classes[1:])
         for arm, given in self.answers.items():
             for seed, answers in enumerate(given):
                 for row, values in zip(rows, answers.tolist(), strict=True):
-                    case = self.pack.cases[row]
+                    case = self.dataset.cases[row]
                     about = {"id": case.id, "patient": case.patient or "", "class": case.label or ""}
                     numbers = {name: round(value, 5) for name, value in zip(names, values, strict=True)}
                     yield {**about, "arm": arm.title, "ratio": _ratio(arm), "seed": seed, **numbers}
@@ -201,10 +201,10 @@ class Proof:
 
     def _counts(self) -> dict[str, dict[str, int]]:
         """Cases of each class, by what they are for."""
-        real = [case for case in self.pack.cases if case.origin != "synthetic"]
+        real = [case for case in self.dataset.cases if case.origin != "synthetic"]
         return {
             "real, trained on": _by_class(case for case in real if case.split == "train"),
-            "synthetic": _by_class(case for case in self.pack.cases if case.origin == "synthetic"),
+            "synthetic": _by_class(case for case in self.dataset.cases if case.origin == "synthetic"),
             "real, tested on": _by_class(case for case in real if case.split == "test"),
         }
 

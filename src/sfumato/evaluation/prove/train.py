@@ -18,9 +18,9 @@ from sfumato.builder.network import build_network
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.data.augmentation.ranges import choose
+from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
-from sfumato.evaluation.prove.arms import Stock, TrainingUnit
+from sfumato.evaluation.prove.arms import DataPool, TrainingUnit
 from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.experiment.plan import plan_training
 from sfumato.metrics.overlap import overlap
@@ -51,7 +51,7 @@ class Subject(NamedTuple):
 
     folder: Path
     task: DownstreamTask
-    stock: Stock
+    stock: DataPool
     steps: int
     network: str
     device: str
@@ -59,59 +59,63 @@ class Subject(NamedTuple):
 
 def run_unit(subject: Subject, unit: TrainingUnit) -> Answers:
     """Train one model and ask it about the test images, in the order of the mixture."""
-    pack = Pack.open(subject.folder)
+    dataset = Dataset.open(subject.folder)
     if subject.device == "cpu":
         torch.set_num_threads(1)
-    rows, tested = subject.stock.rows(unit), pack.rows("test")
+    rows, tested = subject.stock.rows(unit), dataset.rows("test")
     match subject.task:
         case "classify":
-            return _classify(subject, unit, pack, rows, tested)
+            return _classify(subject, unit, dataset, rows, tested)
         case "segment":
-            return _segment(subject, unit, pack, rows, tested)
+            return _segment(subject, unit, dataset, rows, tested)
         case _ as never:
             assert_never(never)
 
 
-def _classify(subject: Subject, unit: TrainingUnit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
-    classes, device = pack.spec.classes, subject.device
+def _classify(
+    subject: Subject, unit: TrainingUnit, dataset: Dataset, rows: Sequence[int], tested: Sequence[int]
+) -> Answers:
+    classes, device = dataset.spec.classes, subject.device
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(unit.seed)
-        network = make_classifier(subject.network, channels_in=pack.spec.channels, classes=len(classes)).to(device)
+        network = make_classifier(subject.network, channels_in=dataset.spec.channels, classes=len(classes)).to(device)
     weights = subject.stock.class_weights(classes) if unit.arm.kind == "weights" else None
-    ranges = choose(pack.spec.modality, task="segment").ranges  # what suits images that are judged, not made
-    job = Classify(pack=pack, augment=ranges, seed=unit.seed, weights=weights, device=device)
+    ranges = choose(dataset.spec.modality, task="segment").ranges  # what suits images that are judged, not made
+    job = Classify(dataset=dataset, augment=ranges, seed=unit.seed, weights=weights, device=device)
     trained = fit_downstream(network, job.loss, rows, steps=subject.steps, batch=TRAINING_BATCH, seed=unit.seed)
-    answers: Answers = class_probabilities(trained, pack, tested, device=device).double().numpy()
+    answers: Answers = class_probabilities(trained, dataset, tested, device=device).double().numpy()
     return answers
 
 
-def _segment(subject: Subject, unit: TrainingUnit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
+def _segment(
+    subject: Subject, unit: TrainingUnit, dataset: Dataset, rows: Sequence[int], tested: Sequence[int]
+) -> Answers:
     """Our U-Net as `train segment` plans it, without diffusion: cross-entropy and soft Dice, one call for a mask."""
     words = {
         "task": "segment",
         "process": {"kind": "none"},
         "train": {"steps": subject.steps, "batch": TRAINING_BATCH, "seed": unit.seed},
     }
-    recipe, _ = plan_training(parse_recipe(words, origin="the arms"), pack, device=subject.device)
-    task = build_task(recipe, pack, build_process(recipe), device=subject.device)
+    recipe, _ = plan_training(parse_recipe(words, origin="the arms"), dataset, device=subject.device)
+    task = build_task(recipe, dataset, build_process(recipe), device=subject.device)
     assert isinstance(task, Segment)
-    network = build_network(recipe, pack.spec).to(subject.device)
+    network = build_network(recipe, dataset.spec).to(subject.device)
     trained = fit_downstream(network, task.loss, rows, steps=subject.steps, batch=TRAINING_BATCH, seed=unit.seed)
-    return _dice(task, trained, pack, tested)
+    return _dice(task, trained, dataset, tested)
 
 
-def _dice(task: Segment, network: nn.Module, pack: Pack, tested: Sequence[int]) -> Answers:
+def _dice(task: Segment, network: nn.Module, dataset: Dataset, tested: Sequence[int]) -> Answers:
     """Dice of each foreground class, the mean over the readers, on the pixels that a reader says something about."""
     answers = np.zeros((len(tested), task.classes - 1))
     for start in range(0, len(tested), TRAINING_BATCH):
         part = list(tested[start : start + TRAINING_BATCH])
-        images = pack.images(part, task.device)
+        images = dataset.images(part, task.device)
         steps = draw_masks(task.process, network, task.sampler, images, task.classes, seeds=[0] * len(part))
         predicted = last(steps).x0.argmax(1).cpu().numpy()
         for place, (row, mask) in enumerate(zip(part, predicted, strict=True)):
-            readers = readers_of(pack, row)
+            readers = readers_of(dataset, row)
             for said in readers:
                 known = said != IGNORED
-                scored = overlap(mask[known], said[known], classes=task.classes, case=pack.cases[row].id)
+                scored = overlap(mask[known], said[known], classes=task.classes, case=dataset.cases[row].id)
                 answers[start + place] += scored.dice / len(readers)
     return answers

@@ -16,7 +16,7 @@ from sfumato.data.formats.volume import count_planes
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.inspect import SEVERITIES, Inspection
 from sfumato.data.inspection.meaning import masks_of
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
 from sfumato.errors import DataError
 from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section, Table, Verbatim
@@ -38,7 +38,12 @@ _CLASSES = 12
 
 
 def check_section(
-    found: Found, inspection: Inspection, fingerprint: Mapping[str, Any], *, name: str, short: Callable[[str], str]
+    found: DiscoveredDataset,
+    inspection: Inspection,
+    fingerprint: Mapping[str, Any],
+    *,
+    name: str,
+    short: Callable[[str], str],
 ) -> Section:
     """The section of a source.
 
@@ -106,7 +111,7 @@ def _about_masks(fingerprint: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 @spared_part
-def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
+def _charts(found: DiscoveredDataset, inspection: Inspection) -> tuple[Block, ...]:
     """Distributions; those with a single value are left out."""
     pictures = (*_histograms(found, inspection), *_bars_of_classes(found))
     if not pictures:
@@ -114,7 +119,7 @@ def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     return (Gallery(title="Distributions", pictures=pictures, size="wide"),)
 
 
-def _histograms(found: Found, inspection: Inspection) -> Iterator[Image]:
+def _histograms(found: DiscoveredDataset, inspection: Inspection) -> Iterator[Image]:
     images = [fact.image for fact in inspection.facts if fact.image is not None]
     distributions = (
         _Distribution("Height of images", "pixels", [image.size[0] for image in images]),
@@ -136,7 +141,7 @@ class _Distribution(NamedTuple):
     values: Sequence[float]
 
 
-def _bars_of_classes(found: Found) -> Iterator[Image]:
+def _bars_of_classes(found: DiscoveredDataset) -> Iterator[Image]:
     counts = Counter(case.label for case in found.cases if case.label is not None)
     if not counts:
         return
@@ -145,7 +150,7 @@ def _bars_of_classes(found: Found) -> Iterator[Image]:
     yield plotted(partial(bars, title, shown, unit="images"), title=title)
 
 
-def _shares(found: Found, inspection: Inspection) -> list[float]:
+def _shares(found: DiscoveredDataset, inspection: Inspection) -> list[float]:
     if inspection.meaning.rule is None:
         return []
     areas = [inspection.meaning.areas(mask) for mask in masks_of(found, inspection.facts)]
@@ -153,7 +158,7 @@ def _shares(found: Found, inspection: Inspection) -> list[float]:
 
 
 @spared_part
-def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
+def _examples(found: DiscoveredDataset, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
     if not whole:
         return ()
@@ -163,7 +168,7 @@ def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     return (Gallery(title="Examples", pictures=pictures, caption=caption),)
 
 
-def _example(found: Found, inspection: Inspection, row: int) -> Image:
+def _example(found: DiscoveredDataset, inspection: Inspection, row: int) -> Image:
     case, meaning = found.cases[row], inspection.meaning
     pixels = as_bytes(read_case(case))
     caption = f"{case.id} · {case.label}" if case.label else case.id

@@ -172,7 +172,7 @@ def _pictures(folder: Path, row: Row) -> Iterator[Image]:
 @spared_part
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     films = {row["id"]: inside(folder, f"process/{row['id']}.png") for row in rows}
-    there = [case for case, film in films.items() if film.exists()]
+    there = [case for case, trajectory in films.items() if trajectory.exists()]
     if not there:
         return ()
     pictures = tuple(_film(case, films[case]) for case in there[:FILMS])

@@ -18,14 +18,14 @@ from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.data.mask import MaskRule, named_mask_rule
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import DataError, UsageError
 
 RANDOM = np.random.default_rng(0)
 
 
-def converted(found: Found, out: Path, form: DatasetFormat, **settings: Any) -> WrittenCases:
+def converted(found: DiscoveredDataset, out: Path, form: DatasetFormat, **settings: Any) -> WrittenCases:
     """Convert to the end; the folder is made first, as the command does."""
     if form in ("folder", "nnunet"):
         out.mkdir(parents=True)
@@ -46,7 +46,7 @@ def noise(*shape: int, top: int = 256, dtype: type = np.uint8) -> np.ndarray:
     return RANDOM.integers(0, top, shape).astype(dtype)
 
 
-def contents(found: Found) -> list[tuple[Any, ...]]:
+def contents(found: DiscoveredDataset) -> list[tuple[Any, ...]]:
     """What must survive a round trip: id, class, pixels, and masks as they are."""
     return [
         (case.id, case.label, read_case(case).tolist(), [read_mask(mask).tolist() for mask in case.masks])

@@ -191,13 +191,15 @@ def test_a_tiff_with_a_strip_that_is_too_short_is_refused(
 ) -> None:
     array = GREY if colours == 1 else COLOURS
     parts = [array[top : top + rows].tobytes() for top in range(0, ROWS, rows)]
-    pack = PACKERS[compression]
-    whole = tiff([pack(part) for part in parts], compression, rows=rows, colours=colours)
+    dataset = PACKERS[compression]
+    whole = tiff([dataset(part) for part in parts], compression, rows=rows, colours=colours)
     np.testing.assert_array_equal(read(tmp_path, whole).squeeze(), array)
     for place in {0, len(parts) - 1}:
         for left in (rows // 2 * COLUMNS * colours, len(parts[place]) - COLUMNS * colours, len(parts[place]) - 1):
             short = [part[:left] if number == place else part for number, part in enumerate(parts)]
-            assert read(tmp_path, tiff([pack(part) for part in short], compression, rows=rows, colours=colours)) is None
+            assert (
+                read(tmp_path, tiff([dataset(part) for part in short], compression, rows=rows, colours=colours)) is None
+            )
     if compression == 1 and colours == 1:  # inverted ones are read in another way
         short = [parts[0][:-9], *parts[1:]]
         assert read(tmp_path, tiff(short, 1, rows=rows, colours=1, white=True)) is None

@@ -11,7 +11,7 @@ from tests.faults.bad import PIXELS
 
 from sfumato.data.formats import netpbm
 from sfumato.data.formats.image import read_image, read_mask
-from sfumato.data.formats.told import read_origin
+from sfumato.data.formats.provenance import read_origin
 from sfumato.errors import DataError
 
 COLOURS = np.stack([PIXELS, np.flipud(PIXELS), np.fliplr(PIXELS)], axis=-1)

@@ -11,7 +11,7 @@ from sfumato.commands.info import info
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.formats.nifti import read_intent, write_volume
 from sfumato.data.formats.origin import DESCRIP, Origin, OriginKind
-from sfumato.data.formats.told import read_origin
+from sfumato.data.formats.provenance import read_origin
 
 MODEL = "0123456789abcdef" * 4
 PIXELS = np.arange(48, dtype=np.uint8).reshape(6, 8)

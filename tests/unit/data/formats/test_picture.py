@@ -12,12 +12,12 @@ from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 from tests.faults.bad import PIXELS
 
 import sfumato
+from sfumato.data.encoding import storage
 from sfumato.data.facts import case_facts
 from sfumato.data.formats.image import IMAGE_SUFFIXES, read_image
 from sfumato.data.formats.picture import FORMATS, open_picture
-from sfumato.data.formats.told import read_origin
+from sfumato.data.formats.provenance import read_origin
 from sfumato.data.manifest import Case
-from sfumato.data.storage import storage
 from sfumato.errors import DataError
 from sfumato.reporting.reading import picture
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from sfumato.data.formats.image import encode_png, ending_of, read_image, read_mask, write_image
 from sfumato.data.formats.origin import DESCRIPTION, Origin
-from sfumato.data.formats.told import read_origin
+from sfumato.data.formats.provenance import read_origin
 from sfumato.errors import DataError
 
 

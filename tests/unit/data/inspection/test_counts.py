@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from sfumato.data.copies import Copies
+from sfumato.data.encoding import Storage
 from sfumato.data.facts import CaseFacts, facts_of, image_facts, mask_facts
 from sfumato.data.inspection.finding import Finding, most_frequent, volume_files
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import inspect
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
-from sfumato.data.source import Found
-from sfumato.data.storage import Storage
+from sfumato.data.source import DiscoveredDataset
 
 SIDE = 24
 JPEG = Storage("JPEG", "L", True, 1, False, ())
@@ -37,8 +37,8 @@ def soft(seed: int) -> np.ndarray:
     return mask
 
 
-def found_of(cases: Sequence[Case]) -> Found:
-    return Found(tuple(cases), (), ())
+def found_of(cases: Sequence[Case]) -> DiscoveredDataset:
+    return DiscoveredDataset(tuple(cases), (), ())
 
 
 def findings_of(masks: Sequence[Sequence[np.ndarray]]) -> tuple[Finding, ...]:
@@ -46,7 +46,7 @@ def findings_of(masks: Sequence[Sequence[np.ndarray]]) -> tuple[Finding, ...]:
     return inspect(*cases_of(masks)).findings
 
 
-def cases_of(masks: Sequence[Sequence[np.ndarray]]) -> tuple[Found, list[CaseFacts]]:
+def cases_of(masks: Sequence[Sequence[np.ndarray]]) -> tuple[DiscoveredDataset, list[CaseFacts]]:
     cases = [
         Case(id=str(row), image=f"{row}.png", masks=tuple(f"{reader}/{row}.png" for reader in range(len(drawn))))
         for row, drawn in enumerate(masks)
@@ -124,7 +124,7 @@ def test_classes_are_named_once(counts: dict[str, int], told: str | None) -> Non
     assert [finding.text for finding in findings if finding.code == "DATA-091"] == ([told] if told else [])
 
 
-def planes_of(volumes: int, **known: object) -> tuple[Found, list[CaseFacts]]:
+def planes_of(volumes: int, **known: object) -> tuple[DiscoveredDataset, list[CaseFacts]]:
     """Volumes of four planes each."""
     base = replace(image_facts("a.png", picture(0)), orientation="RAS", **known)
     rows = [(volume, plane) for volume in range(volumes) for plane in range(4)]

@@ -13,7 +13,7 @@ from PIL import Image
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.inspection.fix import TURNS, fix
 from sfumato.data.inspection.inspect import Inspection, inspect, measure_cases
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.errors import DataError, UsageError
 
 
@@ -42,12 +42,12 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def look(folder: Path) -> tuple[Found, Inspection]:
+def look(folder: Path) -> tuple[DiscoveredDataset, Inspection]:
     found = find_cases(folder)
     return found, inspect(found, list(measure_cases(found.cases)))
 
 
-def fixed(found: Found, inspection: Inspection, out: Path) -> Path:
+def fixed(found: DiscoveredDataset, inspection: Inspection, out: Path) -> Path:
     out.mkdir()
     assert [step.done for step in fix(found, inspection, out, short=str)] == list(range(1, len(found.cases) + 1))
     return out
@@ -230,7 +230,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     save(tmp_path / "set" / "a.png", picture(1))
     found, inspection = look(tmp_path / "set")
     volumes = found._replace(cases=(replace(found.cases[0], image="scan.nii.gz::axial/3"),))
-    refused: Sequence[Found] = (volumes, found._replace(ignore=3))
+    refused: Sequence[DiscoveredDataset] = (volumes, found._replace(ignore=3))
     for source in refused:
         with pytest.raises(UsageError, match="not written anew"):
             list(fix(source, inspection, tmp_path, short=str))

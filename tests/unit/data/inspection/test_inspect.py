@@ -19,7 +19,7 @@ from sfumato.data.inspection.fix import can_fix, fix
 from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.manifest import Case
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, ResourceError
 
@@ -53,7 +53,7 @@ def clean(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def look(folder: Path, *, found: Found | None = None) -> tuple[Finding, ...]:
+def look(folder: Path, *, found: DiscoveredDataset | None = None) -> tuple[Finding, ...]:
     found = found or find_cases(folder)
     return inspect(found, list(measure_cases(found.cases))).findings
 
@@ -452,7 +452,7 @@ def test_geometry_of_volumes() -> None:
         CaseFacts(id="a", image=replace(base, spacing=(0.5, 0.5), orientation="RAS")),
         CaseFacts(id="b", image=replace(base, digest="b", spacing=(1.5, 1.5), orientation="PSR~")),
     ]
-    found = Found(tuple(Case(id=name, image=f"{name}.png") for name in "ab"), (), ())
+    found = DiscoveredDataset(tuple(Case(id=name, image=f"{name}.png") for name in "ab"), (), ())
     findings = inspect(found, facts).findings
     assert "0.5 to 1.5 mm" in one(findings, "DATA-089").text and one(findings, "DATA-089").severity == "warning"
     assert "1 RAS, 1 PSR~" in one(findings, "DATA-090").text
@@ -466,10 +466,10 @@ def test_volumes_of_another_scale_or_kind_of_number() -> None:
         for row, of in enumerate(stats)
     ]
     cases = tuple(Case(id=str(row), image=f"{row}.nii::axial/0", volume="v") for row in range(4))
-    findings = inspect(Found(cases, (), ()), facts).findings
+    findings = inspect(DiscoveredDataset(cases, (), ()), facts).findings
     assert one(findings, "DATA-097").files == ("2.nii",) and "usually 305, here 1.7e+06" in findings[0].text
     mixed = [replace(facts[0], image=replace(base, orientation="RAS")), *facts[1:]]
-    assert one(inspect(Found(cases, (), ()), mixed).findings, "DATA-009").severity == "warning"
+    assert one(inspect(DiscoveredDataset(cases, (), ()), mixed).findings, "DATA-009").severity == "warning"
 
 
 def test_what_dicom_tells_of_the_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,7 +480,7 @@ def test_what_dicom_tells_of_the_patient(tmp_path: Path, monkeypatch: pytest.Mon
     cases = tuple(Case(id=name, image=f"{name}::axial/{row}") for row, name in enumerate(("a.dcm", "a.dcm", "b.nii")))
     base = image_facts("x.png", picture(1)[..., None])
     facts = [CaseFacts(id=case.id, image=replace(base, digest=str(row))) for row, case in enumerate(cases)]
-    finding = one(inspect(Found(cases, (), ()), facts).findings, "DATA-092")
+    finding = one(inspect(DiscoveredDataset(cases, (), ()), facts).findings, "DATA-092")
     assert finding.files == ("a.dcm",) and "1 volume tells" in finding.text
 
 

@@ -14,15 +14,15 @@ import pytest
 import tifffile
 import torch
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.data.placement import restore
 from sfumato.data.preparation import chunk as chunks
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.preparation.spool import spool_folder
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import read_input, to_data
 from sfumato.errors import DataError, UsageError
 from sfumato.lock import FolderLock
@@ -30,11 +30,11 @@ from sfumato.lock import FolderLock
 GENERATOR = np.random.default_rng(0)
 
 
-def run(cases: Sequence[Case], out: Path, *, found: dict[str, Any] | None = None, **options: Any) -> Pack:
-    source = Found(tuple(cases), (), ())._replace(**(found or {}))
+def run(cases: Sequence[Case], out: Path, *, found: dict[str, Any] | None = None, **options: Any) -> Dataset:
+    source = DiscoveredDataset(tuple(cases), (), ())._replace(**(found or {}))
     for _ in prepare_cases(source, out, PreparationSettings(**{"size": (16, 16), **options})):
         pass
-    return Pack.open(out)
+    return Dataset.open(out)
 
 
 def images(
@@ -99,25 +99,25 @@ def test_a_fresh_image_becomes_what_was_prepared(
     tmp_path: Path, numbers: str, kind: str, geometry: dict[str, Any]
 ) -> None:
     cases = images(tmp_path / "raw", 4, MAKERS[numbers])
-    pack = run(cases, tmp_path / "set", intensity=kind, workers=1, **geometry)
+    dataset = run(cases, tmp_path / "set", intensity=kind, workers=1, **geometry)
     stored = np.load(tmp_path / "set/images.npy")
     assert stored.dtype == (np.uint8 if kind == "unit" and numbers in ("uint8", "colour") else np.uint16)
     for row, case in enumerate(cases):
-        fresh = read_input(case, pack.spec)
+        fresh = read_input(case, dataset.spec)
         assert fresh.array.dtype == stored.dtype and np.array_equal(fresh.array, stored[row])
-        assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([row]))
-        assert fresh.placement == pack.placement(row)
+        assert torch.equal(to_data(fresh.array[None], dataset.spec), dataset.images([row]))
+        assert fresh.placement == dataset.placement(row)
 
 
 def test_planes_share_the_range_of_their_volume_and_volumes_do_not(tmp_path: Path) -> None:
     cases = volumes(tmp_path / "raw", 3, scale=lambda number: 1000.0**number)
-    pack = run(cases, tmp_path / "set", size=(20, 24))
-    assert pack.spec.intensity.kind == "percentile" and "differ" in pack.spec.intensity.text
-    batch = pack.images(range(12)).reshape(3, -1)
+    dataset = run(cases, tmp_path / "set", size=(20, 24))
+    assert dataset.spec.intensity.kind == "percentile" and "differ" in dataset.spec.intensity.text
+    batch = dataset.images(range(12)).reshape(3, -1)
     assert torch.allclose(batch.mean(1), torch.zeros(3), atol=0.1)
-    fresh = read_input(cases[7], pack.spec)
-    assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([7]))
-    assert {case.split for case in pack.cases[:4]} == {pack.cases[0].split}
+    fresh = read_input(cases[7], dataset.spec)
+    assert torch.equal(to_data(fresh.array[None], dataset.spec), dataset.images([7]))
+    assert {case.split for case in dataset.cases[:4]} == {dataset.cases[0].split}
 
 
 def test_channels_in_files_of_their_own_have_ranges_of_their_own(tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ def test_channels_in_files_of_their_own_have_ranges_of_their_own(tmp_path: Path)
         images(tmp_path / "b", 3, noise(np.float32, 0, 900)),
     )
     cases = [replace(case, channels=(other.image,)) for case, other in zip(first, second, strict=True)]
-    pack = run(cases, tmp_path / "set", intensity="percentile")
-    assert pack.spec.channels == 2 and pack.images([0]).shape == (1, 2, 16, 16)
-    assert pack.images([0, 1, 2]).std((0, 2, 3)).min() > 0.2
-    assert np.array_equal(read_input(cases[2], pack.spec).array, np.load(tmp_path / "set/images.npy")[2])
+    dataset = run(cases, tmp_path / "set", intensity="percentile")
+    assert dataset.spec.channels == 2 and dataset.images([0]).shape == (1, 2, 16, 16)
+    assert dataset.images([0, 1, 2]).std((0, 2, 3)).min() > 0.2
+    assert np.array_equal(read_input(cases[2], dataset.spec).array, np.load(tmp_path / "set/images.npy")[2])
 
 
 def test_workers_make_the_same_set(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ import sys, time
 from pathlib import Path
 from sfumato.data.manifest import Case
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 
 def main(folder):
     files = [f"{folder}/raw/{row:03}" for row in range(64)]
     cases = [Case(id=file[-3:], image=f"{file}.tif", masks=(f"{file}_mask.png",)) for file in files]
-    found = Found(tuple(cases), (), ())
+    found = DiscoveredDataset(tuple(cases), (), ())
     for progress in prepare_cases(found, Path(folder) / "set", PreparationSettings(size=(20, 24), workers=2)):
         if progress.done > 20:
             print("ready", flush=True)
@@ -197,8 +197,8 @@ def test_a_killed_prepare_leaves_nothing_and_is_continued(tmp_path: Path, monkey
     assert done >= 10
 
     decoded = counted(monkeypatch)
-    pack = run(cases, tmp_path / "set", size=(20, 24), workers=1)
-    assert len(pack) == 64 and len(decoded) == 32 - done and not spool.exists()
+    dataset = run(cases, tmp_path / "set", size=(20, 24), workers=1)
+    assert len(dataset) == 64 and len(decoded) == 32 - done and not spool.exists()
     assert {file.name for file in tmp_path.iterdir()} == {"raw", "set"}
     run(cases, tmp_path / "again", size=(20, 24), workers=1)
     assert (tmp_path / "again/images.npy").read_bytes() == (tmp_path / "set/images.npy").read_bytes()
@@ -217,7 +217,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[chunks.Chunk]:
 def interrupted(cases: Sequence[Case], out: Path, **options: Any) -> None:
     """Prepare half of the cases, then stop as Ctrl-C does."""
     steps = prepare_cases(
-        Found(tuple(cases), (), ()), out, PreparationSettings(**{"size": (16, 16), "workers": 1, **options})
+        DiscoveredDataset(tuple(cases), (), ()), out, PreparationSettings(**{"size": (16, 16), "workers": 1, **options})
     )
     for _ in range(len(cases) // 2):
         next(steps)
@@ -236,9 +236,9 @@ def test_only_what_was_made_from_the_same_is_used_again(
         file = min(spool_folder(tmp_path / "set").glob("*.images"))
         file.write_bytes(bytes(file.stat().st_size))
     decoded = counted(monkeypatch)
-    pack = run(cases, tmp_path / "set", **{"seed": {"seed": 1}, "size": {"size": (8, 8)}}.get(change, {}))
+    dataset = run(cases, tmp_path / "set", **{"seed": {"seed": 1}, "size": {"size": (8, 8)}}.get(change, {}))
     assert len(decoded) == {"nothing": 4, "seed": 4, "size": 8, "file": 8, "bytes": 5}[change]
-    assert np.array_equal(read_input(cases[0], pack.spec).array, np.load(tmp_path / "set/images.npy")[0])
+    assert np.array_equal(read_input(cases[0], dataset.spec).array, np.load(tmp_path / "set/images.npy")[0])
 
 
 def test_a_folder_is_prepared_by_one_process(tmp_path: Path) -> None:
@@ -272,9 +272,9 @@ def test_where_a_reader_is_missing_nothing_is_copied(tmp_path: Path) -> None:
 def test_masks_are_read_again_where_the_sample_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sfumato.data.preparation.prepare.CASES_SAMPLED", 2)
     cases = images(tmp_path / "raw", 9, MAKERS["uint8"], masks=lambda row: square(row) // 255 * (1 + (row == 5)))
-    pack = run(cases, tmp_path / "set", size=(20, 24), workers=1)
-    assert pack.spec.mask_rule is not None and pack.spec.mask_rule.values == (0, 1, 2)
-    assert [int(pack.masks([row]).max()) for row in range(9)] == [1, 1, 1, 1, 1, 2, 1, 1, 1]
+    dataset = run(cases, tmp_path / "set", size=(20, 24), workers=1)
+    assert dataset.spec.mask_rule is not None and dataset.spec.mask_rule.values == (0, 1, 2)
+    assert [int(dataset.masks([row]).max()) for row in range(9)] == [1, 1, 1, 1, 1, 2, 1, 1, 1]
 
 
 def test_named_classes_and_pixels_that_say_nothing(tmp_path: Path) -> None:
@@ -285,8 +285,8 @@ def test_named_classes_and_pixels_that_say_nothing(tmp_path: Path) -> None:
 
     cases = images(tmp_path / "raw", 3, MAKERS["uint8"], masks=mask)
     names = {0: "background", 2: "never seen", 4: "lesion"}
-    pack = run(cases, tmp_path / "set", found={"mask_names": names, "ignore": 9}, size=(20, 24))
-    assert pack.spec.ignore and pack.spec.mask_classes == ("background", "never seen", "lesion")
+    dataset = run(cases, tmp_path / "set", found={"mask_names": names, "ignore": 9}, size=(20, 24))
+    assert dataset.spec.ignore and dataset.spec.mask_classes == ("background", "never seen", "lesion")
     assert np.unique(np.load(tmp_path / "set/masks.npy"), return_counts=True)[1].tolist() == [3 * (480 - 25), 3 * 24, 3]
     assert np.load(tmp_path / "set/masks.npy")[0, 0, 0, 0] == 255
 
@@ -319,10 +319,10 @@ def test_slices_without_foreground_are_left_out_as_asked(tmp_path: Path) -> None
 
 def test_volumes_are_brought_to_a_spacing(tmp_path: Path) -> None:
     cases = volumes(tmp_path / "raw", 2)
-    pack = run(cases, tmp_path / "set", size=(32, 32), spacing=1.0)
-    assert pack.placement(0) == ((20, 24), (-4, 4, 40, 24)) == read_input(cases[0], pack.spec).placement
-    assert np.array_equal(read_input(cases[5], pack.spec).array, np.load(tmp_path / "set/images.npy")[5])
-    back = restore(pack.masks([1])[0].numpy().astype(np.uint8), pack.placement(1), nearest=True)
+    dataset = run(cases, tmp_path / "set", size=(32, 32), spacing=1.0)
+    assert dataset.placement(0) == ((20, 24), (-4, 4, 40, 24)) == read_input(cases[0], dataset.spec).placement
+    assert np.array_equal(read_input(cases[5], dataset.spec).array, np.load(tmp_path / "set/images.npy")[5])
+    back = restore(dataset.masks([1])[0].numpy().astype(np.uint8), dataset.placement(1), nearest=True)
     assert back.shape == (20, 24) and back[5:15, 4:12].all() and back.sum() == 80
     flat = images(tmp_path / "flat", 1, MAKERS["uint8"])
     with pytest.raises(DataError, match=r"000\.tif has no spacing") as caught:
@@ -332,10 +332,10 @@ def test_volumes_are_brought_to_a_spacing(tmp_path: Path) -> None:
 
 def test_folds_are_made_kept_and_written(tmp_path: Path) -> None:
     cases = volumes(tmp_path / "raw", 10, slices=4)
-    pack = run(cases, tmp_path / "set", folds=4, fold=2)
+    dataset = run(cases, tmp_path / "set", folds=4, fold=2)
     folds = json.loads((tmp_path / "set/splits_final.json").read_text())
-    assert {case.volume for case in pack.cases if case.split == "validation"} == set(folds[2]["val"])
-    assert len(folds) == 4 and len({case.volume for case in pack.cases if case.split == "test"}) in (1, 2)
+    assert {case.volume for case in dataset.cases if case.split == "validation"} == set(folds[2]["val"])
+    assert len(folds) == 4 and len({case.volume for case in dataset.cases if case.split == "test"}) in (1, 2)
     given = ({f"v{row}": "validation" if row < 3 else "train" for row in range(10)},)
     kept = run(cases, tmp_path / "kept", found={"folds": given}, fractions=(0.8, 0.2, 0.0))
     assert {case.volume for case in kept.cases if case.split == "validation"} == {"v0", "v1", "v2"}
@@ -345,8 +345,8 @@ def test_folds_are_made_kept_and_written(tmp_path: Path) -> None:
 def test_intensities_are_those_of_the_training_cases(tmp_path: Path) -> None:
     cases = images(tmp_path / "raw", 6, lambda row: np.full((4, 5), 100 * row + np.arange(5), np.uint16))
     split = [replace(case, split="test" if row > 3 else "train") for row, case in enumerate(cases)]
-    pack = run(split, tmp_path / "set", modality="xray", fractions=(0.8, 0.0, 0.2), keep_split=True)
-    assert pack.spec.intensity[:3] == ("window", 0, 304) and pack.spec.modality == "xray"
+    dataset = run(split, tmp_path / "set", modality="xray", fractions=(0.8, 0.0, 0.2), keep_split=True)
+    assert dataset.spec.intensity[:3] == ("window", 0, 304) and dataset.spec.modality == "xray"
 
 
 def test_ct_is_seen_in_hounsfield_units(tmp_path: Path) -> None:
@@ -380,9 +380,9 @@ def test_grey_and_colour_mix_and_other_numbers_of_channels_do_not(tmp_path: Path
 
 
 def test_what_the_size_costs_is_measured_kept_and_told(tmp_path: Path) -> None:
-    pack = run(images(tmp_path / "source", 8, noise(np.uint8, 0, 255), masks=square), tmp_path / "out", size=(5, 6))
-    assert pack.sharpness is not None and pack.sharpness.size == (5, 6) and pack.sharpness.masks == 8
-    assert 0.5 < pack.sharpness.dice < 1 and pack.sharpness.told in pack.notes
+    dataset = run(images(tmp_path / "source", 8, noise(np.uint8, 0, 255), masks=square), tmp_path / "out", size=(5, 6))
+    assert dataset.sharpness is not None and dataset.sharpness.size == (5, 6) and dataset.sharpness.masks == 8
+    assert 0.5 < dataset.sharpness.dice < 1 and dataset.sharpness.sentence in dataset.notes
     whole = run(images(tmp_path / "source", 8, noise(np.uint8, 0, 255), masks=square), tmp_path / "w", size=(20, 24))
     assert whole.sharpness is not None and whole.sharpness.dice == 1
     assert not any("perfect mask" in note for note in whole.notes)

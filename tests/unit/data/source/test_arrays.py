@@ -5,7 +5,7 @@ import pytest
 
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.data.source.axes import axes_of
 from sfumato.errors import DataError
 
@@ -54,7 +54,7 @@ def test_ambiguous_axes_are_refused(shape: tuple[int, ...], counted: bool | None
 @pytest.mark.parametrize(("axis", "number"), [("auto", 0), ("axial", 0), ("coronal", 1), ("sagittal", 2)])
 def test_volumes_are_cut_along_any_axis(tmp_path: Path, axis: str, number: int) -> None:
     np.savez(tmp_path / "a.npz", volumes=VOLUMES, labels=VOLUMES % 3)
-    found = find_cases(tmp_path / "a.npz", hints=Hints(slice_axis=axis))
+    found = find_cases(tmp_path / "a.npz", hints=ReadOptions(slice_axis=axis))
     assert len(found.cases) == 2 * VOLUMES.shape[1 + number] and found.has_masks
     case = found.cases[-1]
     expected = np.take(VOLUMES[1], -1, axis=number)
@@ -69,7 +69,7 @@ def test_a_single_array_is_a_stack_or_a_volume(tmp_path: Path) -> None:
     assert [case.id for case in stack.cases] == [f"a_{row:03d}" for row in range(5)]
     assert {case.volume for case in stack.cases} == {None} and stack.form == "npy"
     assert np.array_equal(read_case(stack.cases[2])[..., 0], VOLUMES[0, 2])
-    volume = find_cases(tmp_path, hints=Hints(slice_axis="sagittal"))
+    volume = find_cases(tmp_path, hints=ReadOptions(slice_axis="sagittal"))
     assert len(volume.cases) == 7 and {case.volume for case in volume.cases} == {"a"}
     assert np.array_equal(read_case(volume.cases[3])[..., 0], VOLUMES[0, :, :, 3])
     np.save(tmp_path / "a.npy", VOLUMES[0, 0])
@@ -182,7 +182,7 @@ def nuclei(folder: Path, *, count: int = 4, classes: int = 3, overlap: bool = Fa
 
 def test_channels_of_masks_are_classes(tmp_path: Path) -> None:
     for lenient in (False, True):  # `check` leaves out what has no partner
-        found = find_cases(nuclei(tmp_path), hints=Hints(drop_unpaired=lenient))
+        found = find_cases(nuclei(tmp_path), hints=ReadOptions(drop_unpaired=lenient))
         assert [case.id for case in found.cases] == ["0", "1", "2", "3"] and found.unpaired == ()
         mask = read_mask(found.cases[1].masks[0])
         assert mask.shape == (16, 20) and [mask[4 * row, 3] for row in range(3)] == [1, 2, 3] and mask[15, 19] == 0
@@ -200,13 +200,13 @@ def test_channels_that_overlap(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="3 channels that overlap, and what they are is not clear") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064" and "--classes-by suffix" in str(caught.value)
-    readers = find_cases(tmp_path, hints=Hints(readers_by="suffix")).cases[0].masks
+    readers = find_cases(tmp_path, hints=ReadOptions(readers_by="suffix")).cases[0].masks
     assert [read_mask(mask)[4, 3] for mask in readers] == [1, 1, 0]
-    parts = read_mask(find_cases(tmp_path, hints=Hints(join_masks=True)).cases[0].masks[0])
+    parts = read_mask(find_cases(tmp_path, hints=ReadOptions(join_masks=True)).cases[0].masks[0])
     assert set(np.unique(parts)) == {0, 1} and parts[4, 3] == parts[8, 12] == 1
-    assert set(np.unique(read_mask(find_cases(tmp_path, hints=Hints(classes_by="suffix")).cases[0].masks[0]))) == {
-        *range(4)
-    }
+    assert set(
+        np.unique(read_mask(find_cases(tmp_path, hints=ReadOptions(classes_by="suffix")).cases[0].masks[0]))
+    ) == {*range(4)}
 
 
 @pytest.mark.parametrize("last", [True, False])
@@ -225,7 +225,7 @@ def test_channels_of_masks_of_volumes_and_of_many_channels(tmp_path: Path) -> No
     classes = np.arange(2 * 5 * 6 * 7).reshape(2, 5, 6, 7) % 3
     np.savez(tmp_path / "a.npz", volumes=VOLUMES, masks=np.eye(3, dtype=bool)[classes])
     for axis, number in (("axial", 0), ("coronal", 1), ("sagittal", 2)):
-        case = find_cases(tmp_path / "a.npz", hints=Hints(slice_axis=axis)).cases[-1]
+        case = find_cases(tmp_path / "a.npz", hints=ReadOptions(slice_axis=axis)).cases[-1]
         # 0, 1 and 2 are as frequent: the first channel is taken as the background
         assert np.array_equal(read_mask(case.masks[0]), np.take(classes[1], -1, axis=number))
     np.savez(

@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 SIDE, COUNT = 24, 6
@@ -49,7 +49,7 @@ def table(folder: Path, *, extra: str = "") -> Path:
     return path
 
 
-def told(found: Found, text: str) -> bool:
+def told(found: DiscoveredDataset, text: str) -> bool:
     return any(text in note for note in found.notes)
 
 
@@ -57,7 +57,7 @@ def told(found: Found, text: str) -> bool:
 @pytest.mark.parametrize("by_name", [False, True])
 def test_cells_that_begin_the_names_of_files_join_them(tmp_path: Path, masks: str, by_name: bool) -> None:
     path = table(mammograms(tmp_path, masks=masks))
-    found = find_cases(tmp_path, hints=Hints(table=path if by_name else None))
+    found = find_cases(tmp_path, hints=ReadOptions(table=path if by_name else None))
     assert {case.id[:8]: case.label for case in found.cases} == {
         str(number(case)): str(case % 2 + 1) for case in range(COUNT)
     }
@@ -82,7 +82,7 @@ def test_masks_that_begin_the_names_of_several_images_are_refused(tmp_path: Path
 def test_cells_that_begin_several_names_are_refused(tmp_path: Path) -> None:
     path = table(mammograms(tmp_path, views="LR"))
     with pytest.raises(DataError, match=r"22678622.*may be 2 files") as error:
-        find_cases(tmp_path, hints=Hints(table=path))
+        find_cases(tmp_path, hints=ReadOptions(table=path))
     assert "--drop-unpaired" not in str(error.value)
     assert told(find_cases(tmp_path), "--group-by")
 
@@ -93,19 +93,19 @@ def test_numbers_that_happen_to_begin_names_are_no_names(tmp_path: Path) -> None
     path = tmp_path / "t.csv"
     path.write_text("visitor,grade\n" + "".join(f"x{case},{case % 3 + 1}\n" for case in range(COUNT)))
     with pytest.raises(DataError, match="no column names the images"):
-        find_cases(tmp_path, hints=Hints(table=path))
+        find_cases(tmp_path, hints=ReadOptions(table=path))
 
 
 def test_rows_without_a_file_may_be_left_out_only_where_some_have_one(tmp_path: Path) -> None:
     path = table(mammograms(tmp_path), extra="99999999;1;50\n")
     with pytest.raises(DataError, match="--drop-unpaired"):
-        find_cases(tmp_path, hints=Hints(table=path))
-    found = find_cases(tmp_path, hints=Hints(table=path, drop_unpaired=True))
+        find_cases(tmp_path, hints=ReadOptions(table=path))
+    found = find_cases(tmp_path, hints=ReadOptions(table=path, drop_unpaired=True))
     assert len(found.cases) == COUNT
     for name, text in (("id.csv", "image,label\nx.png,1\ny.png,2\n"), ("classes.csv", "image,label\nx,-1\ny,-1\n")):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError) as error:
-            find_cases(tmp_path, hints=Hints(table=tmp_path / name, columns={"image": "image"}))
+            find_cases(tmp_path, hints=ReadOptions(table=tmp_path / name, columns={"image": "image"}))
         assert "--drop-unpaired" not in str(error.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 SIDE = 24
@@ -31,7 +31,7 @@ def save(folder: Path, files: dict[str, np.ndarray]) -> Path:
     return folder
 
 
-def pairs(found: Found) -> set[tuple[str, str]]:
+def pairs(found: DiscoveredDataset) -> set[tuple[str, str]]:
     return {(Path(case.image).name, Path(mask).name) for case in found.cases for mask in case.masks}
 
 
@@ -104,7 +104,7 @@ def test_further_masks_of_the_same_images_are_chosen_from(tmp_path: Path) -> Non
     assert all(f"{name}/*.png (4)" in error.value.finding for name in ("masks", "arteries", "both"))
     images, masks = "images/{id}.png", "arteries/{id}.png"
     assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
-    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert len(found.cases) == 4 and all("arteries" in case.masks[0] for case in found.cases)
 
 
@@ -113,7 +113,7 @@ def test_pictures_with_a_word_behind_the_names_of_images_are_told(tmp_path: Path
     found = find_cases(tmp_path)
     assert pairs(found) == {(f"{n}.png", f"{n}.png") for n in range(4)}
     assert any("not used: images/*_superpixels.png (4); --images and --masks" in said for said in found.notes)
-    hints = Hints(images="images/{id}_superpixels.png", masks="masks/{id}.png")
+    hints = ReadOptions(images="images/{id}_superpixels.png", masks="masks/{id}.png")
     assert all("superpixels" in case.image for case in find_cases(tmp_path, hints=hints).cases)
 
 
@@ -130,7 +130,7 @@ def test_masks_with_a_word_behind_the_names_of_images_are_chosen_from(tmp_path: 
         find_cases(tmp_path)
     images, masks = "images/{id}.png", "images/{id}_vessel.png"
     assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
-    for hints in (Hints(images=images, masks=masks), Hints(images=images, masks="masks/{id}.png")):
+    for hints in (ReadOptions(images=images, masks=masks), ReadOptions(images=images, masks="masks/{id}.png")):
         found = find_cases(tmp_path, hints=hints)
         kind = str(hints.masks).replace("{id}", "{}")
         assert [case.masks[0].endswith(kind.format(n)) for n, case in enumerate(found.cases)] == [True] * 4
@@ -144,7 +144,7 @@ def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
     assert len(found.cases) == 4 and all("Alt" not in case.image for case in found.cases)
     note = "not used: Images_Alt/*.png (4), Masks_Alt/*.png (4); --images and --masks"
     assert any(note in said for said in found.notes)
-    chosen = Hints(images="Images_Alt/{id}.png", masks="Masks_Alt/{id}.png")
+    chosen = ReadOptions(images="Images_Alt/{id}.png", masks="Masks_Alt/{id}.png")
     assert all("Alt" in case.image for case in find_cases(tmp_path, hints=chosen).cases)
 
 
@@ -206,7 +206,7 @@ def test_new_files_are_put_together_by_the_channels_they_were_taught_with(
 ) -> None:
     files = {f"p{case}_{name}.png": photo(case)[..., 0] for case in range(3) for name in names}
     save(tmp_path, files)
-    found = find_cases(tmp_path, hints=Hints(images_only=True, channels=names))
+    found = find_cases(tmp_path, hints=ReadOptions(images_only=True, channels=names))
     assert [(Path(case.image).stem, *(Path(one).stem for one in case.channels)) for case in found.cases] == [
         (f"p{case}_{names[0]}", f"p{case}_{names[1]}") for case in range(3)
     ]
@@ -234,10 +234,10 @@ def test_images_with_a_word_behind_are_channels_by_the_flags_that_are_told(
     assert set(found.mask_names.values()) == {"background", *masks}
     note = next(note for note in found.notes if "image_contrast" in note)
     images, drawn = re.findall(r"(?:--images|--masks) '([^']+)'", note)
-    both = find_cases(tmp_path, hints=Hints(images=images, masks=drawn))
+    both = find_cases(tmp_path, hints=ReadOptions(images=images, masks=drawn))
     assert both.channels == ("image", "image_contrast") and both.mask_names == found.mask_names
     assert len(both.cases) == len(found.cases) and all(len(case.channels) == 1 for case in both.cases)
-    taught = find_cases(of_volumes(tmp_path / "new"), hints=Hints(images_only=True, channels=both.channels))
+    taught = find_cases(of_volumes(tmp_path / "new"), hints=ReadOptions(images_only=True, channels=both.channels))
     assert {Path(part.split("::")[0]).name for case in taught.cases for part in (case.image, *case.channels)} == {
         "image.nii.gz",
         "image_contrast.nii.gz",

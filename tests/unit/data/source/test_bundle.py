@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import encode_png
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 NAMES = ["00000/img00000000.png", "00000/img00000001.png", "00000/img00000002.png"]
@@ -64,7 +64,7 @@ def test_without_labels_and_without_dataset_json(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="image has no mask"):
         find_cases(bundle(tmp_path / "d.zip", None, names=["images/1.png", "images/2.png", "masks/1.png"]))
     deep = bundle(tmp_path / "e.zip", None, names=["x/cat/1.png", "y/dog/1.png"])
-    assert find_cases(deep, hints=Hints(class_level=2)).classes == ("cat", "dog")
+    assert find_cases(deep, hints=ReadOptions(class_level=2)).classes == ("cat", "dog")
 
 
 LABELS = [[name, 0] for name in NAMES]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sfumato.data.copies import Copies
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import DEVICE, Case, file_names, folded, write_manifest
-from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.source.classes import plain_name
@@ -108,7 +108,7 @@ def test_a_difference_of_case_is_said(tmp_path: Path) -> None:
 def test_prepare_says_so_too(tmp_path: Path) -> None:
     in_folders(tmp_path / "source", ["Nevus", "nevus", "x"])
     list(prepare_cases(find_cases(tmp_path / "source"), tmp_path / "set", PreparationSettings(size=(8, 8), workers=1)))
-    told = [note for note in Pack.open(tmp_path / "set").notes if "upper and lower case" in note]
+    told = [note for note in Dataset.open(tmp_path / "set").notes if "upper and lower case" in note]
     assert len(told) == 1 and "name them alike if they are one" in told[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 from sfumato.data.channels import channels_within, read_case
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 AXIAL = np.diag([1.0, 1, 4, 1])
@@ -61,7 +61,7 @@ def test_values_of_a_voxel_whose_labels_have_one_are_channels(tmp_path: Path) ->
         tuple(pixel) for row in voxels[:, :, 1] for pixel in row
     }
     assert any("images of 2 channels: 1; --component 0" in note for note in found.notes)
-    assert read_case(find_cases(tmp_path, hints=Hints(component=1)).cases[0]).shape == (5, 4, 1)
+    assert read_case(find_cases(tmp_path, hints=ReadOptions(component=1)).cases[0]).shape == (5, 4, 1)
 
 
 def test_many_values_may_be_points_in_time(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_many_values_may_be_points_in_time(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="9 components") as caught:
         find_cases(tmp_path)
     assert "--component all" in str(caught.value)
-    assert read_case(find_cases(tmp_path, hints=Hints(component="all")).cases[0]).shape == (5, 4, 9)
+    assert read_case(find_cases(tmp_path, hints=ReadOptions(component="all")).cases[0]).shape == (5, 4, 9)
 
 
 def test_values_of_a_voxel_without_labels_are_channels_as_asked(tmp_path: Path) -> None:
     volume(tmp_path / "a.nii.gz", (4, 5, 3, 2))
     with pytest.raises(DataError, match="2 components"):
         find_cases(tmp_path)
-    found = find_cases(tmp_path, hints=Hints(component="all"))
+    found = find_cases(tmp_path, hints=ReadOptions(component="all"))
     assert read_case(found.cases[0]).shape == (5, 4, 2) and channels_within(found.cases[0]) == "all"
 
 
@@ -93,7 +93,7 @@ def test_a_decathlon_names_its_channels(tmp_path: Path) -> None:
 
 def test_a_model_of_a_decathlon_reads_images_without_it(tmp_path: Path) -> None:
     decathlon(tmp_path, "T2", "ADC")
-    taught = Hints(images_only=True, component="all")
+    taught = ReadOptions(images_only=True, component="all")
     assert read_case(find_cases(tmp_path / "imagesTr", hints=taught).cases[0]).shape == (5, 4, 2)
 
 
@@ -108,14 +108,14 @@ def test_three_planes_with_masks_of_one_are_colours(tmp_path: Path) -> None:
 
 def test_three_planes_without_masks_are_a_volume(tmp_path: Path) -> None:
     assert len(find_cases(in_colours(tmp_path, masks=False)).cases) == 6
-    found = find_cases(tmp_path, hints=Hints(component="planes", images_only=True))
+    found = find_cases(tmp_path, hints=ReadOptions(component="planes", images_only=True))
     assert read_case(found.cases[0]).shape == (5, 4, 3)
 
 
 def test_frames_with_a_mask_each_stay_frames(tmp_path: Path) -> None:
     volume(tmp_path / "images/a.nii.gz", (4, 5, 3, 2))
     drawn(tmp_path / "masks/a.nii.gz", (4, 5, 3, 2))
-    for hints in (Hints(), Hints(component="all")):
+    for hints in (ReadOptions(), ReadOptions(component="all")):
         found = find_cases(tmp_path, hints=hints)
         assert len(found.cases) == 6 and not found.cases[0].channels
         assert any("read frame by frame: 2 frames" in note for note in found.notes)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sfumato.data.formats.annotations.coco import run_lengths
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 HEIGHT, WIDTH = 12, 16
@@ -123,7 +123,7 @@ def write(folder: Path, files: Mapping[str, Any]) -> Path:
     return folder
 
 
-def masks(found: Found) -> list[np.ndarray]:
+def masks(found: DiscoveredDataset) -> list[np.ndarray]:
     return [read_mask(case.masks[0]) for case in found.cases]
 
 
@@ -146,13 +146,13 @@ def test_outlines_are_masks(tmp_path: Path, tool: str) -> None:
     told = f"outlines ({count} file{'s' * (count > 1)} of {tool}), read as masks: "
     assert any(note.startswith(told) and "of 2 classes in 2 images, none in 1" in note for note in found.notes)
     assert not any("not used" in note or "not read" in note for note in found.notes)
-    chosen = find_cases(tmp_path, hints=Hints(class_names=("nucleus",)))
+    chosen = find_cases(tmp_path, hints=ReadOptions(class_names=("nucleus",)))
     assert (
         np.array_equal(masks(chosen)[0], area(4, 3, 7, 6)) and "labels of other names, not used: lesion" in chosen.notes
     )
     with pytest.raises(DataError, match="no region is called liver"):
-        find_cases(tmp_path, hints=Hints(class_names=("liver",)))
-    assert len(find_cases(tmp_path, hints=Hints(images_only=True)).cases) == 3
+        find_cases(tmp_path, hints=ReadOptions(class_names=("liver",)))
+    assert len(find_cases(tmp_path, hints=ReadOptions(images_only=True)).cases) == 3
 
 
 def test_parts_holes_and_runs(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_what_is_not_read_is_refused(tmp_path: Path, files: Mapping[str, Any], c
 
 def test_what_has_no_partner_is_left_out_on_request(tmp_path: Path) -> None:
     some = coco(images=coco()["images"][:2], annotations=coco()["annotations"][:2])
-    found = find_cases(write(images(tmp_path), {"all.json": some}), hints=Hints(drop_unpaired=True))
+    found = find_cases(write(images(tmp_path), {"all.json": some}), hints=ReadOptions(drop_unpaired=True))
     assert [case.id for case in found.cases] == ["a0", "a1"] and len(found.unpaired) == 1
 
 

@@ -9,7 +9,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import measure_cases
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.source.dividing import splitting
 from sfumato.data.source.divisions import is_division
 from sfumato.data.source.listing import SourceFile
@@ -44,7 +44,7 @@ def paint(path: Path, *, mask: bool = False) -> None:
     write_image(path, np.where(image > 200, 255, 0).astype(np.uint8) if mask else image)
 
 
-def about(found: Found, words: str) -> list[str]:
+def about(found: DiscoveredDataset, words: str) -> list[str]:
     return [note for note in found.notes if words in note]
 
 
@@ -57,7 +57,7 @@ def test_divisions_are_no_classes_unless_a_person_says_so(tmp_path: Path, folder
     if "original" not in folders:  # which says "image" too, and beside it `resized` is alone
         assert about(found, "--class-level 1 makes them classes")
     assert not about(found, "--group-by parent")
-    assert set(find_cases(tmp_path, hints=Hints(class_level=1)).classes) == set(folders)
+    assert set(find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes) == set(folders)
 
 
 @pytest.mark.parametrize("folders", DIVISIONS)
@@ -122,7 +122,7 @@ def test_a_picture_in_several_variants_is_one_and_is_told(tmp_path: Path) -> Non
         assert len({case.patient for case in found.cases} - {None}) == people, name
         assert about(found, "kept together; --images '**/"), name
         assert found.classes == (("x", "y") if name == "classes" else ())
-    only = find_cases(tmp_path / "sides", hints=Hints(images="**/preprocessed_images/**/{id}.*"))
+    only = find_cases(tmp_path / "sides", hints=ReadOptions(images="**/preprocessed_images/**/{id}.*"))
     assert len(only.cases) == 12
 
 
@@ -145,7 +145,7 @@ def test_the_folders_that_hold_images_are_classes_and_those_above_are_told(tmp_p
     assert found.classes == ("adenosis", "ductal", "fibroadenoma", "lobular")
     (note,) = about(found, "--class-level 2 takes those of level 2 (benign, malignant)")
     assert note.startswith("the classes are the folders of level 4 (adenosis, ductal, fibroadenoma and 1 more)")
-    assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=2)).classes == ("benign", "malignant")
 
 
 def test_classes_above_slides_and_magnifications(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_lies_below_persons_is_a_class_only_if_somebody_says_so(tmp_path: P
         found = find_cases(tmp_path / name)
         assert found.classes == () and found.patients == people
         assert about(found, "that may be classes: --class-level 2 takes those of level 2 (")
-        said = find_cases(tmp_path / name, hints=Hints(class_level=level, group_by="parent"))
+        said = find_cases(tmp_path / name, hints=ReadOptions(class_level=level, group_by="parent"))
         assert said.classes == tuple(classes) and said.patients == people
     found = find_cases(tmp_path / "sites")
     assert found.classes == ("Oslo", "Rome") and found.patients == 6
@@ -212,7 +212,7 @@ def test_what_lies_below_persons_is_a_class_only_if_somebody_says_so(tmp_path: P
             *(f"00{number}17/{label}/{n}{label}.png" for label in ("benign", "malignant") for n in "12"),
         )
     assert find_cases(tmp_path / "doubt").problems
-    said = find_cases(tmp_path / "doubt", hints=Hints(class_level=2, group_by="parent"))
+    said = find_cases(tmp_path / "doubt", hints=ReadOptions(class_level=2, group_by="parent"))
     assert len({case.patient for case in said.cases}) == 6 and said.classes == ("benign", "malignant")
 
 
@@ -239,7 +239,7 @@ def test_folders_above_the_persons_of_bids_are_no_classes(tmp_path: Path) -> Non
         assert about(
             found, "folders above those of persons (sub-...) are no classes: R001, R002; --class-level 1 makes"
         )
-        assert find_cases(tmp_path / name, hints=Hints(class_level=1)).classes == ("R001", "R002")
+        assert find_cases(tmp_path / name, hints=ReadOptions(class_level=1)).classes == ("R001", "R002")
 
 
 def test_few_folders_with_masks_that_are_words_are_classes(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_few_folders_with_masks_that_are_words_are_classes(tmp_path: Path) -> No
     found = find_cases(tmp_path / "words")
     assert found.classes == tuple(sizes) and found.patients == 0
     assert about(found, "taken as classes (COVID, Lung_Opacity, Normal): --group-by parent if each is a patient")
-    people = find_cases(tmp_path / "words", hints=Hints(group_by="parent"))
+    people = find_cases(tmp_path / "words", hints=ReadOptions(group_by="parent"))
     assert people.classes == () and people.patients == 3
     people = find_cases(tmp_path / "initials")
     assert people.classes == () and people.patients == 3
@@ -274,7 +274,7 @@ def test_data_of_centres_and_what_is_asked_about_are_told_once(tmp_path: Path) -
     asked = find_cases(tmp_path / "slides")
     assert [problem.code for problem in asked.problems] == ["DATA-068"]
     assert not about(asked, "taken as patients") and not about(asked, "nobody said")
-    said = find_cases(tmp_path / "slides", hints=Hints(group_by="parent"))
+    said = find_cases(tmp_path / "slides", hints=ReadOptions(group_by="parent"))
     assert said.patients == 6 and not said.problems
 
 
@@ -321,7 +321,7 @@ def test_a_single_folder_beside_images_is_no_class(tmp_path: Path) -> None:
     assert found.classes == () and about(
         found, "the folder forged is no class, since the other images (1) lie in none; "
     )
-    assert find_cases(tmp_path / "forged", hints=Hints(class_level=1)).classes == ("forged", "original")
+    assert find_cases(tmp_path / "forged", hints=ReadOptions(class_level=1)).classes == ("forged", "original")
 
 
 def test_numbers_of_patients_are_the_same_wherever_they_are_told(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_long_numbers_with_which_names_begin_are_patients(tmp_path: Path) -> Non
     found = find_cases(tmp_path)
     assert found.classes == () and found.patients == 3
     assert about(found, "--class-level 1 makes them classes")
-    assert len(find_cases(tmp_path, hints=Hints(class_level=1)).classes) == 3
+    assert len(find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes) == 3
 
 
 def test_folders_each_of_which_says_a_split_are_splits(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.unit.data.formats.dicom.structure_sets import box, write_contours, wr
 
 from sfumato.data.formats.dicom.drawn import write_seg  # noqa: E402
 from sfumato.data.formats.image import read_mask  # noqa: E402
-from sfumato.data.source import Found, Hints, find_cases  # noqa: E402
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases  # noqa: E402
 from sfumato.errors import DataError  # noqa: E402
 
 SHAPE = (20, 24, 4)
@@ -40,7 +40,7 @@ def segmented(folder: Path, **drawn: tuple[str, np.ndarray]) -> Path:
     return folder
 
 
-def stacks(found: Found) -> np.ndarray:
+def stacks(found: DiscoveredDataset) -> np.ndarray:
     """Readers x planes x rows x columns."""
     return np.array([[read_mask(mask) for mask in case.masks] for case in found.cases]).swapaxes(0, 1)
 
@@ -58,7 +58,7 @@ def test_files_of_one_label_each_are_classes(tmp_path: Path) -> None:
     expected = 2 * seen(blob(2, 2, (0, 1, 2))) + seen(blob(10, 12, (2, 3)))
     assert np.array_equal(stacks(found)[0], np.concatenate([expected, expected]))
     assert any("files of different labels, put together" in note for note in found.notes)
-    one = find_cases(tmp_path, hints=Hints(class_names=("Spleen",)))
+    one = find_cases(tmp_path, hints=ReadOptions(class_names=("Spleen",)))
     assert np.array_equal(stacks(one)[0, :4], seen(blob(2, 2, (0, 1, 2))))
 
 
@@ -97,10 +97,10 @@ def test_what_nobody_can_know_is_refused_with_flags_that_decide_it(tmp_path: Pat
     with pytest.raises(DataError, match="of 6 pairs that were compared, 4 lie beside one another, 2 on") as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-064" and "--readers-by" in str(caught.value)
-    joined = find_cases(folder, hints=Hints(join_masks=True, class_names=("1=nodule",)))
+    joined = find_cases(folder, hints=ReadOptions(join_masks=True, class_names=("1=nodule",)))
     assert np.array_equal(stacks(joined)[0], seen(np.maximum.reduce([voxels for _, voxels in drawn.values()])))
     assert dict(joined.mask_names) == {0: "background", 1: "nodule"}
-    assert len(find_cases(folder, hints=Hints(readers_by="suffix")).cases[0].masks) == 4
+    assert len(find_cases(folder, hints=ReadOptions(readers_by="suffix")).cases[0].masks) == 4
 
 
 def test_labels_that_differ_by_the_reader_are_no_classes(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_contours_and_the_segmentation_made_of_them_are_one_reading(tmp_path: Pa
     assert all(len(case.masks) == 1 and "300.0" in case.masks[0] for case in found.cases)
     (told,) = (note for note in found.notes if "the same reading in another form" in note)
     assert "--readers-by folder" in told
-    both = find_cases(tmp_path, hints=Hints(readers_by="folder"))
+    both = find_cases(tmp_path, hints=ReadOptions(readers_by="folder"))
     assert stacks(both).shape[0] == 2 and stacks(both).sum(axis=(1, 2, 3)).tolist() == [49, 49]
     drawn[3:10, 3:10, 1], drawn[4:11, 3:10, 1] = 0, 1
     write_seg(tmp_path / "300.0-Segmentation/1-1.dcm", drawn, image, names=["GTV"], link=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 SIDE = 48
@@ -81,14 +81,14 @@ ENCODINGS: dict[str, tuple[tuple[str, Drawn], tuple[str, Drawn]]] = {
 }
 
 
-def note_of(found: Found, words: str) -> str:
+def note_of(found: DiscoveredDataset, words: str) -> str:
     return next(note for note in found.notes if words in note)
 
 
-def as_typed(source: Path, text: str) -> list[Found]:
+def as_typed(source: Path, text: str) -> list[DiscoveredDataset]:
     """What is found with each pair of patterns that a text names."""
     ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", text)
-    return [find_cases(source, hints=Hints(images=images, masks=masks)) for images, masks in ways]
+    return [find_cases(source, hints=ReadOptions(images=images, masks=masks)) for images, masks in ways]
 
 
 @pytest.mark.parametrize("kind", ENCODINGS)
@@ -201,7 +201,7 @@ def test_pictures_that_are_there_in_two_formats_are_refused(tmp_path: Path, kind
     ways = re.findall(r"--images '([^']+)'(?: --masks '([^']+)')?", refused.value.remedy)
     assert len(ways) == 2
     for (images, masks), e in zip(ways, sorted([ending, "png"]), strict=True):
-        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks or None))
+        found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks or None))
         assert len(found.cases) == COUNT and found.has_masks == bool(mask)
         assert all(file.endswith(e) for case in found.cases for file in (case.image, *case.masks))
 
@@ -220,15 +220,15 @@ def test_patterns_tell_images_from_masks_in_one_folder(tmp_path: Path) -> None:
         save(tmp_path / f"a{number}_outline.png", black_and_white(number))
         save(tmp_path / f"drawn/a{number}.png", black_and_white(number))
         save(tmp_path / f"drawn/a{number}_binary.png", black_and_white(number))
-    found = find_cases(tmp_path, hints=Hints(images="{id}.png", masks="{id}_outline.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="{id}.png", masks="{id}_outline.png"))
     assert [case.masks for case in found.cases] == [(f"{case.image[:-4]}_outline.png",) for case in found.cases]
-    found = find_cases(tmp_path, hints=Hints(images="{id}.png", masks="drawn/{id}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="{id}.png", masks="drawn/{id}.png"))
     assert "not used: *_outline.png (5)" in note_of(found, "other pictures with the names of images")
     assert len(found.cases) == COUNT and all("drawn" in mask for case in found.cases for mask in case.masks)
     (tmp_path / "a1_outline.png").rename(tmp_path / "b.txt")
     for number in range(2, COUNT + 1):
         (tmp_path / f"a{number}_outline.png").unlink()
-    found = find_cases(tmp_path, hints=Hints(images="{id}.png", masks="drawn/{id}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="{id}.png", masks="drawn/{id}.png"))
     assert "not used: 5" in note_of(found, "beside the mask of their image")
     assert all(len(case.masks) == 1 for case in found.cases)
 
@@ -320,4 +320,4 @@ def test_several_pictures_and_masks_of_one_name_come_with_a_pattern_for_each_kin
         find_cases(tmp_path)
     ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy)
     assert ways == [("**/FULL/{id}.png", "**/GT_Artery/{id}.png"), ("**/TOP(A)/{id}.png", "**/GT_Vein/{id}.png")]
-    assert len(find_cases(tmp_path, hints=Hints(images=ways[0][0], masks=ways[0][1])).cases) == 8
+    assert len(find_cases(tmp_path, hints=ReadOptions(images=ways[0][0], masks=ways[0][1])).cases) == 8

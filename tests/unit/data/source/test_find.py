@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError, UsageError
 
 GREY = np.zeros((4, 4), np.uint8)
@@ -22,7 +22,7 @@ def touch(folder: Path, *names: str) -> Path:
     return folder
 
 
-def pairs(found: Found, root: Path) -> list[tuple[str, ...]]:
+def pairs(found: DiscoveredDataset, root: Path) -> list[tuple[str, ...]]:
     return [tuple(str(Path(path).relative_to(root)) for path in (case.image, *case.masks)) for case in found.cases]
 
 
@@ -253,13 +253,13 @@ def test_a_stem_that_two_images_have_decides_nothing(tmp_path: Path) -> None:
 
 def test_what_has_no_partner_may_be_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.png", "images/b.png", "masks/b.png", "masks/c.png")
-    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True))
     assert pairs(found, tmp_path) == [("images/b.png", "masks/b.png")]
     assert found.unpaired == (f"{tmp_path}/images/a.png", f"{tmp_path}/masks/c.png")
     assert any("1 image without a mask, 1 mask without an image" in note for note in found.notes)
     touch(tmp_path / "none", "images/a.png", "masks/b.png")
     with pytest.raises(DataError, match="1 image has no mask"):
-        find_cases(tmp_path / "none", hints=Hints(drop_unpaired=True))
+        find_cases(tmp_path / "none", hints=ReadOptions(drop_unpaired=True))
 
 
 def test_files_and_not_folders_that_are_broken_pair_by_name(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_python_programs_give_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("group_by", [r"(.*)_\d", "^([a-z]+)"])
 def test_groups_from_ids(tmp_path: Path, group_by: str) -> None:
-    found = find_cases(touch(tmp_path, "anna_1.png", "anna_2.png", "bert_1.png"), hints=Hints(group_by=group_by))
+    found = find_cases(touch(tmp_path, "anna_1.png", "anna_2.png", "bert_1.png"), hints=ReadOptions(group_by=group_by))
     assert [case.patient for case in found.cases] == ["anna", "anna", "bert"]
     assert any("2 groups" in note for note in found.notes)
 
@@ -301,7 +301,7 @@ def test_groups_from_ids(tmp_path: Path, group_by: str) -> None:
 @pytest.mark.parametrize("group_by", ["(", "site", "(a)(b)", r"^(\d)"])
 def test_groups_that_do_not_work(tmp_path: Path, group_by: str) -> None:
     with pytest.raises(DataError) as caught:
-        find_cases(touch(tmp_path, "anna_1.png", "1_bert.png"), hints=Hints(group_by=group_by))
+        find_cases(touch(tmp_path, "anna_1.png", "1_bert.png"), hints=ReadOptions(group_by=group_by))
     assert caught.value.code == "DATA-054" and ("anna_1" in str(caught.value)) == group_by.startswith("^")
 
 
@@ -310,9 +310,9 @@ def test_files_that_are_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not understood"):
         find_cases(tmp_path / "a.pdf")
     with pytest.raises(DataError, match="does not exist"):
-        find_cases(tmp_path, hints=Hints(table=tmp_path / "q.csv"))
+        find_cases(tmp_path, hints=ReadOptions(table=tmp_path / "q.csv"))
     with pytest.raises(DataError, match="cannot be about"):
-        find_cases(tmp_path / "a.pdf", hints=Hints(table=tmp_path / "a.pdf"))
+        find_cases(tmp_path / "a.pdf", hints=ReadOptions(table=tmp_path / "a.pdf"))
     with pytest.raises(DataError, match="holds no masks"):
         find_cases(touch(tmp_path, "b.png"), masks=touch(tmp_path / "empty", "x.txt"))
 
@@ -327,7 +327,7 @@ def test_images_alone_are_every_image_with_or_without_a_mask(tmp_path: Path) -> 
     for name in ("images/a.png", "images/b.png", "masks/a.png", "masks/stray.png"):
         (tmp_path / "half" / name).parent.mkdir(parents=True, exist_ok=True)
         write_image(tmp_path / "half" / name, np.zeros((4, 4, 1), np.uint8))
-    found = find_cases(tmp_path / "half", hints=Hints(images_only=True))
+    found = find_cases(tmp_path / "half", hints=ReadOptions(images_only=True))
     assert [(case.id, case.masks) for case in found.cases] == [("a", ()), ("b", ())]
     assert not found.has_masks
 

@@ -16,7 +16,7 @@ from sfumato.data.formats.joined import OUTSIDE, mask_parts
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure_cases
-from sfumato.data.source import Found, Hints, find_cases, rivals
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases, rivals
 from sfumato.data.source.overlap import MASKS_COMPARED
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, UsageError
@@ -188,7 +188,7 @@ def file_of(locator: str) -> str:
     return locator.partition("::")[0]
 
 
-def pairing(found: Found) -> dict[str, set[str]]:
+def pairing(found: DiscoveredDataset) -> dict[str, set[str]]:
     return {
         file_of(case.image): {file_of(part.locator) for mask in case.masks for part in mask_parts(mask)}
         for case in found.cases
@@ -219,13 +219,13 @@ def test_readers_that_only_have_initials_are_asked_about(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"nearly alike.*are these readers") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064" and "--readers-by folder" in str(caught.value)
-    found = find_cases(tmp_path, hints=Hints(readers_by="folder"))
+    found = find_cases(tmp_path, hints=ReadOptions(readers_by="folder"))
     assert pairing(found) == truth(tmp_path, STARE) and {len(case.masks) for case in found.cases} == {2}
 
 
 def first_mask(folder: Path, habit: Habit, **said: object) -> np.ndarray:
     build(folder, habit)
-    return read_mask(find_cases(folder, hints=Hints(**said)).cases[0].masks[0])  # type: ignore[arg-type]
+    return read_mask(find_cases(folder, hints=ReadOptions(**said)).cases[0].masks[0])  # type: ignore[arg-type]
 
 
 def test_parts_are_joined_and_a_second_lesion_of_few_images_is_no_reader(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_images_with_nothing_but_a_field_of_view_have_no_mask(tmp_path: Path) ->
     (tmp_path / "test").rename(tmp_path / "more")
     with pytest.raises(DataError, match=r"2 images have no mask:\n.*01_test\.tif"):
         find_cases(tmp_path)
-    assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == COUNT
+    assert len(find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True)).cases) == COUNT
 
 
 def test_of_classes_that_overlap_the_smaller_is_on_top(tmp_path: Path) -> None:
@@ -272,10 +272,10 @@ def test_classes_of_volumes_are_read_plane_by_plane(tmp_path: Path) -> None:
         read_mask(f"{tmp_path}/s0001/segmentations/{name}.nii.gz::axial/0") > 0 for name in ("kidney_left", "liver")
     )
     assert np.array_equal(mask, kidney + 2 * liver)
-    found = find_cases(tmp_path, hints=Hints(class_names=("liver",)))
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=("liver",)))
     assert dict(found.mask_names) == {0: "background", 1: "liver"} and any("not used: 4" in n for n in found.notes)
     with pytest.raises(DataError, match="called after the class lung"):
-        find_cases(tmp_path, hints=Hints(class_names=("lung",)))
+        find_cases(tmp_path, hints=ReadOptions(class_names=("lung",)))
 
 
 def test_a_class_whose_file_is_missing_is_told(tmp_path: Path) -> None:
@@ -307,11 +307,11 @@ def test_what_nobody_can_know_is_refused_and_can_be_said(
         find_cases(tmp_path)
     assert caught.value.code == code and "--join-masks" in str(caught.value)
     both = {"masks": 2, "labels": 2}
-    joined = find_cases(tmp_path, hints=Hints(join_masks=True))
+    joined = find_cases(tmp_path, hints=ReadOptions(join_masks=True))
     assert {len(mask_parts(case.masks[0])) for case in joined.cases} == {2}
     by: dict[str, object] = {"readers_by": "folder" if (next(iter(masks)).split("/")[0] in both and code == "DATA-011"
                              and "labels/{n}.png" in masks) or "expert1/{n}.png" in masks else "suffix"}  # fmt: skip
-    assert {len(case.masks) for case in find_cases(tmp_path, hints=Hints(**by)).cases} == {2}  # type: ignore[arg-type]
+    assert {len(case.masks) for case in find_cases(tmp_path, hints=ReadOptions(**by)).cases} == {2}  # type: ignore[arg-type]
 
 
 def test_masks_that_are_too_few_are_no_reason_to_drop_all_others(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_masks_that_are_too_few_are_no_reason_to_drop_all_others(tmp_path: Path)
     with pytest.raises(DataError, match="3 images have no mask") as caught:
         find_cases(tmp_path)
     assert "--drop-unpaired, which keeps the 1 image that has a mask, and leaves 3 out" in caught.value.remedy
-    assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == 1
+    assert len(find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True)).cases) == 1
     save(tmp_path, "Kvasir-SEG/masks/stray.jpg", ONE)
     with pytest.raises(DataError, match="3 images have no mask") as caught:
         find_cases(tmp_path)
@@ -338,7 +338,7 @@ def test_a_folder_of_masks_is_no_class(tmp_path: Path) -> None:
     ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-068"
-    found = find_cases(tmp_path, hints=Hints(images="**/{id}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="**/{id}.png"))
     assert found.classes == ("benign", "malignant", "outlined") and not found.has_masks
 
 
@@ -391,7 +391,7 @@ def by_hand(folder: Path) -> Path:
     ],
 )
 def test_patterns_by_hand(tmp_path: Path, images: str, masks: str, readers: int, files: int) -> None:
-    found = find_cases(by_hand(tmp_path), masks=masks, hints=Hints(images=images))
+    found = find_cases(by_hand(tmp_path), masks=masks, hints=ReadOptions(images=images))
     assert [case.id for case in found.cases] == [str(n) for n in range(1, COUNT + 1)]
     assert {len(case.masks) for case in found.cases} == {readers}
     assert {len(mask_parts(mask)) for case in found.cases for mask in case.masks} == {files}
@@ -401,13 +401,13 @@ def test_patterns_by_hand(tmp_path: Path, images: str, masks: str, readers: int,
 
 def test_a_pattern_of_masks_alone(tmp_path: Path) -> None:
     build(tmp_path, Habit(("all/{n}.png",), {"all/{n}_p1.png": ONE, "all/{n}_p2.png": TWO}))
-    found = find_cases(tmp_path, masks="all/{id}_p1.png", hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, masks="all/{id}_p1.png", hints=ReadOptions(drop_unpaired=True))
     assert {len(case.masks) for case in found.cases} == {1} and len(found.cases) == COUNT
 
 
 def test_channels_by_hand(tmp_path: Path) -> None:
     build(tmp_path, HABITS["unknown channels"])
-    found = find_cases(tmp_path, hints=Hints(images=r"re:(?P<id>p\d)/p\d_(?P<channel>early|late)\.nii\.gz",
+    found = find_cases(tmp_path, hints=ReadOptions(images=r"re:(?P<id>p\d)/p\d_(?P<channel>early|late)\.nii\.gz",
                                              masks="{id}/*_seg.nii.gz"))  # fmt: skip
     assert found.channels == ("early", "late") and {len(case.channels) for case in found.cases} == {1}
     assert {case.volume for case in found.cases} == {f"p{n}" for n in range(1, COUNT + 1)}
@@ -429,20 +429,20 @@ def test_patterns_that_say_nothing_are_refused(
     tmp_path: Path, said: dict[str, str], error: type[Exception], finding: str
 ) -> None:
     with pytest.raises(error, match=re.escape(finding)):
-        find_cases(by_hand(tmp_path), hints=Hints(**said))  # type: ignore[arg-type]
+        find_cases(by_hand(tmp_path), hints=ReadOptions(**said))  # type: ignore[arg-type]
 
 
 def test_classes_get_names_by_their_values(tmp_path: Path) -> None:
     build(tmp_path, HABITS["Kvasir"])
-    found = find_cases(tmp_path, hints=Hints(class_names=("255=polyp",)))
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=("255=polyp",)))
     assert dict(found.mask_names) == {0: "background", 255: "polyp"}
     with pytest.raises(UsageError, match="given twice"):
-        find_cases(tmp_path, hints=Hints(class_names=("1=a", "1=b")))
+        find_cases(tmp_path, hints=ReadOptions(class_names=("1=a", "1=b")))
 
 
 def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> None:
     build(tmp_path, HABITS["nnU-Net without json"])
-    taught = Hints(images_only=True, channels=("0000", "0001"))
+    taught = ReadOptions(images_only=True, channels=("0000", "0001"))
     cases = find_cases(tmp_path / "imagesTr", hints=taught).cases
     assert {case.volume for case in cases} == {f"a_{n:03}" for n in range(1, COUNT + 1)}
     assert {Path(file_of(case.channels[0])).name for case in cases} == {f"a_{n:03}_0001.nii.gz" for n in range(1, 5)}
@@ -478,7 +478,7 @@ def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) ->
 
 def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
     build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": TWO}))
-    found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
+    found = find_cases(tmp_path, hints=ReadOptions(readers_by="suffix"))
     findings = inspect(found, list(measure_cases(found.cases))).findings
     told = next(finding for finding in findings if finding.code == "DATA-096")
     assert told.severity == "warning" and "--join-masks" in told.fix and "Dice of 0.00" in told.text
@@ -487,10 +487,10 @@ def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
 def test_readers_who_draw_the_same_may_be_copies(tmp_path: Path) -> None:
     """MMOTU has each mask three times: in colours and as two forms of black and white."""
     build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": ONE}))
-    found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
+    found = find_cases(tmp_path, hints=ReadOptions(readers_by="suffix"))
     told = next(each for each in inspect(found, list(measure_cases(found.cases))).findings if each.code == "DATA-096")
     assert told.severity == "warning" and "copies of one mask" in told.fix and "Dice of 1.00" in told.text
-    alone = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_1.png"))
+    alone = find_cases(tmp_path, hints=ReadOptions(images="images/{id}.png", masks="masks/{id}_1.png"))
     assert len(alone.cases) == COUNT and {len(case.masks) for case in alone.cases} == {1}
 
 
@@ -503,7 +503,7 @@ def test_folders_that_a_person_calls_classes_are_no_patients(tmp_path: Path) -> 
                 save(tmp_path, f"{split}/{kind}/masks/{split}{number}.png", ONE)
     note = next(note for note in find_cases(tmp_path).notes if "taken as patients" in note)
     assert "--class-level 2 if each is a class" in note
-    found = find_cases(tmp_path, hints=Hints(class_level=2))
+    found = find_cases(tmp_path, hints=ReadOptions(class_level=2))
     assert found.classes == ("COVID-19", "Normal") and {case.patient for case in found.cases} == {None}
 
 
@@ -544,9 +544,9 @@ def test_files_of_one_name_that_look_like_masks_are_no_images(tmp_path: Path) ->
         find_cases(tmp_path)
     assert caught.value.code == "DATA-068" and "--masks" in caught.value.remedy
     images = "**/{id}/pre/{channel}.*"
-    found = find_cases(tmp_path, hints=Hints(images=images, masks="**/{id}/wmh.*"))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks="**/{id}/wmh.*"))
     assert found.has_masks and {len(case.channels) for case in found.cases} == {1}
-    alone = find_cases(tmp_path, hints=Hints(images=images))
+    alone = find_cases(tmp_path, hints=ReadOptions(images=images))
     assert not alone.has_masks and {len(case.channels) for case in alone.cases} == {1}
 
 
@@ -556,7 +556,7 @@ def test_patterns_that_leave_every_mask_alone_are_told(tmp_path: Path) -> None:
         save(tmp_path / "vessel", f"a_{number}_BDP.png", ONE)
         save(tmp_path / "vessel", f"a_{number}_BSS.png", ONE)
     with pytest.raises(DataError, match="3 images have no mask") as caught:
-        find_cases(tmp_path, hints=Hints(images="markups/{id}.png", masks="vessel/{id}_{reader}.png"))
+        find_cases(tmp_path, hints=ReadOptions(images="markups/{id}.png", masks="vessel/{id}_{reader}.png"))
     assert caught.value.code in ("DATA-010", "DATA-061")
 
 
@@ -575,7 +575,7 @@ def test_folders_of_a_diagnosis_above_the_images_are_no_classes_of_their_masks(t
 def test_folders_that_tell_classes_of_pixels_name_the_other_flag(tmp_path: Path) -> None:
     build(tmp_path, HABITS["IDRiD"])
     assert "--classes-by suffix" in find_cases(tmp_path).notes[0]
-    found = find_cases(tmp_path, hints=Hints(classes_by="suffix"))
+    found = find_cases(tmp_path, hints=ReadOptions(classes_by="suffix"))
     assert list(found.mask_names.values()) == ["background", "EX", "MA"]
 
 
@@ -599,12 +599,12 @@ def test_rivals_are_no_classes(tmp_path: Path, files: dict[str, np.ndarray], why
     ways = re.findall("--images '(.*?)' --masks '(.*?)'", caught.value.remedy)
     assert len(ways) == 3
     for (images, patterns), name in zip(ways, sorted(files), strict=True):
-        found = find_cases(tmp_path, hints=Hints(images=images, masks=patterns))
+        found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=patterns))
         assert pairing(found) == {
             str(tmp_path / f"scans/c{n}.{ending}"): {str(tmp_path / f"{name}_Mask/c{n}.{ending}")}
             for n in range(1, COUNT + 1)
         }
-    assert find_cases(tmp_path, hints=Hints(classes_by="folder")).mask_names
+    assert find_cases(tmp_path, hints=ReadOptions(classes_by="folder")).mask_names
 
 
 def test_readers_of_one_class_are_asked_about_and_can_be_said(tmp_path: Path) -> None:
@@ -621,7 +621,7 @@ def test_readers_of_one_class_are_asked_about_and_can_be_said(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"those of one name lie on one another .*are these readers") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064" and "{id}_{reader}" in caught.value.remedy
-    said = Hints(images="aria_*_markups/{id}.tif", masks="aria_*_vessel/{id}_{reader}.tif")
+    said = ReadOptions(images="aria_*_markups/{id}.tif", masks="aria_*_vessel/{id}_{reader}.tif")
     found = find_cases(tmp_path, hints=said)
     assert {len(case.masks) for case in found.cases} == {2} and len(found.cases) == 3 * COUNT
     assert all(case.masks[0].endswith(f"{case.id}_BDP.tif") for case in found.cases)
@@ -632,17 +632,17 @@ def test_an_id_reaches_as_far_as_that_of_an_image(tmp_path: Path) -> None:
         save(tmp_path, f"i/{name}.png", noise(len(name)))
         for word in ("cup", "hard_exudate"):
             save(tmp_path, f"m/{name}_{word}.png", CUP if word == "cup" else TWO)
-    found = find_cases(tmp_path, hints=Hints(images="i/{id}.png", masks="m/{id}_{class}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="i/{id}.png", masks="m/{id}_{class}.png"))
     assert list(found.mask_names.values()) == ["background", "cup", "hard_exudate"]
     assert {case.id: len(mask_parts(case.masks[0])) for case in found.cases} == {"a": 2, "a_1": 2, "b_1": 2}
 
 
-def classes_of_files(folder: Path, **shown: np.ndarray) -> Found:
+def classes_of_files(folder: Path, **shown: np.ndarray) -> DiscoveredDataset:
     for number in range(COUNT):
         save(folder, f"images/{number}.png", noise(number))
         for name, mask in shown.items():
             save(folder, f"masks/{name}/{number}.png", mask)
-    return find_cases(folder, hints=Hints(classes_by="folder"))
+    return find_cases(folder, hints=ReadOptions(classes_by="folder"))
 
 
 def test_what_lies_in_files_of_several_classes_is_told(tmp_path: Path) -> None:
@@ -666,9 +666,9 @@ def test_a_class_in_a_pattern_of_masks_alone_is_one(tmp_path: Path) -> None:
         save(tmp_path, f"input/ISIC_{number}.png", noise(number))
         for name, mask in (("globules", ONE), ("streaks", TWO)):
             save(tmp_path, f"truth/ISIC_{number}_attribute_{name}.png", mask)
-    found = find_cases(tmp_path, hints=Hints(masks="truth/{id}_attribute_{class}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(masks="truth/{id}_attribute_{class}.png"))
     assert found.mask_names == {0: "background", 1: "globules", 2: "streaks"} and len(found.cases) == COUNT
-    read = find_cases(tmp_path, hints=Hints(masks="truth/{id}_attribute_{reader}.png"))
+    read = find_cases(tmp_path, hints=ReadOptions(masks="truth/{id}_attribute_{reader}.png"))
     assert {len(case.masks) for case in read.cases} == {2}
 
 
@@ -710,7 +710,7 @@ def test_outlines_are_filled_where_a_person_says_so(tmp_path: Path, value: int) 
     """The note names the flag also where a line is not closed, and what is filled is kept as what was said."""
     meant = outlined(tmp_path, gaps=1, value=value)
     assert any("--fill-outlines fills them" in note for note in find_cases(tmp_path).notes)
-    found = find_cases(tmp_path, hints=Hints(fill_outlines=True))
+    found = find_cases(tmp_path, hints=ReadOptions(fill_outlines=True))
     assert found.reading == {"fill_outlines": True}
     told = next(note for note in found.notes if "filled in 4 masks" in note)
     assert "the lines of 1 are not closed and stay lines: 0_HC_Annotation.png" in told and str(tmp_path) not in told
@@ -722,7 +722,7 @@ def test_outlines_are_filled_where_a_person_says_so(tmp_path: Path, value: int) 
 def test_lines_that_are_not_closed_are_refused(tmp_path: Path) -> None:
     outlined(tmp_path, gaps=COUNT)
     with pytest.raises(DataError, match=r"the lines of no mask are closed, of 4 masks") as refused:
-        find_cases(tmp_path, hints=Hints(fill_outlines=True))
+        find_cases(tmp_path, hints=ReadOptions(fill_outlines=True))
     assert "leave --fill-outlines out" in refused.value.remedy
 
 
@@ -741,7 +741,7 @@ def test_outlines_of_classes_are_filled_each(tmp_path: Path) -> None:
         save(tmp_path / "values", f"masks/{number}.png", both)
     meant = np.where(radius < 10.8, 1, np.where(radius < 20.8, 2, 0))
     for folder in ("files", "values"):
-        mask = find_cases(tmp_path / folder, hints=Hints(fill_outlines=True)).cases[0].masks[0]
+        mask = find_cases(tmp_path / folder, hints=ReadOptions(fill_outlines=True)).cases[0].masks[0]
         np.testing.assert_array_equal(read_mask(mask), meant)
 
 
@@ -771,7 +771,7 @@ def test_files_of_classes_of_readers_are_refused_with_patterns(tmp_path: Path, p
     ways = re.findall(r"--images '(images/[^']+)' --masks '([^']+)'", refused.value.remedy)
     assert len(ways) == 2
     for images, masks in ways:
-        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
         assert [len(case.masks) for case in found.cases] == [3] * COUNT
 
 
@@ -814,7 +814,7 @@ def test_patterns_with_several_ids_make_no_classes_of_numbers(tmp_path: Path) ->
         for n in range(COUNT):
             save(tmp_path, f"{sequence}/t{n:03}.tif", noise(n))
             save(tmp_path, f"{sequence}_ST/SEG/man_seg{n:03}.tif", ONE)
-    hints = Hints(images="{id}/t{id}.tif", masks="{id}_ST/SEG/man_seg{id}.tif")
+    hints = ReadOptions(images="{id}/t{id}.tif", masks="{id}_ST/SEG/man_seg{id}.tif")
     found = find_cases(tmp_path, hints=hints)
     assert len(found.cases) == 2 * COUNT and not found.mask_names
 
@@ -852,10 +852,11 @@ def test_folders_of_few_values_below_a_common_one_are_no_classes(tmp_path: Path)
     assert len({case.volume for case in found.cases}) == 4 and all("drawings" in case.masks[0] for case in found.cases)
 
 
-def proposed(remedy: str) -> list[Hints]:
+def proposed(remedy: str) -> list[ReadOptions]:
     """The patterns that an error proposes, as they would be typed."""
     return [
-        Hints(images=images, masks=masks) for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)
+        ReadOptions(images=images, masks=masks)
+        for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)
     ]
 
 
@@ -966,7 +967,7 @@ def test_folders_that_divide_a_set_are_no_classes(tmp_path: Path) -> None:
     found = find_cases(tmp_path / "sites")
     assert not found.classes
     assert any("neither classes nor patients: Center_00, Center_01; --class-level 1" in note for note in found.notes)
-    assert find_cases(tmp_path / "sites", hints=Hints(class_level=1)).classes == ("Center_00", "Center_01")
+    assert find_cases(tmp_path / "sites", hints=ReadOptions(class_level=1)).classes == ("Center_00", "Center_01")
     assert find_cases(tmp_path / "folds").classes == ("a", "b")
 
 
@@ -996,7 +997,7 @@ def test_channels_and_readers_in_the_folder_of_each_case(tmp_path: Path) -> None
         "Center_01_Patient_01",
         "Center_01_Patient_02",
     }
-    taught = find_cases(tmp_path, hints=Hints(images_only=True, channels=found.channels))
+    taught = find_cases(tmp_path, hints=ReadOptions(images_only=True, channels=found.channels))
     assert len({case.volume or case.id for case in taught.cases}) == 4 and len(taught.cases[0].channels) == 1
 
 
@@ -1021,7 +1022,7 @@ def test_the_patterns_of_cases_that_are_folders_work_as_they_stand(tmp_path: Pat
         find_cases(tmp_path)
     images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
     assert images == "**/{id}/{id}/Preprocessed_Data/{channel}_preprocessed.nii.gz"
-    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
     assert {(len(case.channels), len(case.masks)) for case in found.cases} == {(1, 2)}
     for number in range(3):
@@ -1058,7 +1059,7 @@ def test_sequences_of_a_session_on_different_grids_say_which_to_take(tmp_path: P
     with pytest.raises(DataError, match="lie on different grids") as caught:
         find_cases(tmp_path)
     images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
-    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert {case.patient for case in found.cases} == {"sub-0", "sub-1", "sub-2"}
     for path in tmp_path.rglob("*_flair.nii.gz"):
         path.unlink()
@@ -1067,7 +1068,7 @@ def test_sequences_of_a_session_on_different_grids_say_which_to_take(tmp_path: P
         who = f"sub-{number}"
         save(tmp_path, f"{who}/ses-1/anat/{who}_ses-1_flair.nii.gz", noise(number))
     found = find_cases(tmp_path)
-    taught = find_cases(tmp_path, hints=Hints(images_only=True, channels=found.channels))
+    taught = find_cases(tmp_path, hints=ReadOptions(images_only=True, channels=found.channels))
     assert len(found.cases[0].channels) == 2 and len({case.volume for case in taught.cases}) == 3
 
 
@@ -1085,7 +1086,7 @@ def test_channels_on_different_grids_say_which_to_take(tmp_path: Path, channel: 
     assert any("t1" in images for images, _ in ways)
     for images, masks in ways:  # those of the other sequence lie on another grid than the masks, which is said later
         if "t1" in images:
-            found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+            found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
             assert len({case.volume for case in found.cases}) == 3
             assert all(re.search(r"[_/]t1\.nii", case.image) and len(case.masks) == 1 for case in found.cases)
 
@@ -1100,7 +1101,7 @@ def test_files_of_few_values_in_the_folder_of_each_case_are_told_with_patterns_t
     with pytest.raises(DataError, match="files that come again in many folders have few values") as caught:
         find_cases(tmp_path)
     images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
-    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
 
 
@@ -1110,7 +1111,7 @@ def test_persons_of_one_number_in_several_folders_are_told(tmp_path: Path) -> No
     found = find_cases(tmp_path)
     assert any("of one name in several folders, taken for one person: 2, else --group-by parent" in note
                for note in found.notes)  # fmt: skip
-    assert len({case.patient for case in find_cases(tmp_path, hints=Hints(group_by="parent")).cases}) == 4
+    assert len({case.patient for case in find_cases(tmp_path, hints=ReadOptions(group_by="parent")).cases}) == 4
     for number in range(8):
         save(tmp_path / "visits", f"patient{number // 4}/visit{number % 2}/{number}.png", noise(number))
     assert not any("several folders" in note for note in find_cases(tmp_path / "visits").notes)
@@ -1123,7 +1124,7 @@ def test_letters_in_names_make_no_classes(tmp_path: Path) -> None:
         save(tmp_path, f"images/{name}.tif", noise(number))
         for reader in ("BDP", "BSS"):
             save(tmp_path, f"vessel/{name}_{reader}.tif", disc(8 + number, 12, 4))
-    found = find_cases(tmp_path, hints=Hints(images="images/{id}.tif", masks="vessel/{id}_{reader}.tif"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="images/{id}.tif", masks="vessel/{id}_{reader}.tif"))
     assert found.classes == () and not found.mask_names and {len(case.masks) for case in found.cases} == {2}
 
 
@@ -1151,7 +1152,7 @@ def test_masks_pair_with_the_images_beside_them_whatever_word_these_end_in(tmp_p
         save(tmp_path, f"a/source_training/c_{number}_ceT1.nii.gz", noise(number))
         save(tmp_path, f"a/source_training/c_{number}_Label.nii.gz", ONE // 255)
         save(tmp_path, f"a/target_training/c_{number + 10}_hrT2.nii.gz", noise(number + 9))
-    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True))
     pairs = {tuple(file.split("/c_")[1].split("_")[0] for file in (case.image, *case.masks)) for case in found.cases}
     assert pairs == {("0", "0"), ("1", "1"), ("2", "2")}
     assert not found.classes
@@ -1209,7 +1210,7 @@ def test_a_mask_beside_one_with_a_word_more_is_told_with_patterns_that_work(tmp_
     assert ways == [("cropped/{id}.nii.gz", f"cropped/{{id}}_{name}.nii.gz") for name in ("seg", "seg_endpoints")]
     said = [(images, masks, masks) for images, masks in ways] + [(None, ways[0][1], ways[0][1])]
     for images, masks, kind in said:
-        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
         drawn = {re.sub(r".*_cropped|::.*", "", mask) for case in found.cases for mask in case.masks}
         assert drawn == {kind.removeprefix("cropped/{id}")} and not found.unpaired
         assert {case.volume for case in found.cases} == {f"pat{n}_cropped" for n in range(COUNT)}
@@ -1221,7 +1222,7 @@ def test_an_image_without_a_mask_is_not_passed_over_beside_these(tmp_path: Path)
     for n in range(COUNT):
         save(tmp_path, f"{n}_photo.png", noise(n))
         save(tmp_path, f"{n}.png", ONE) if n else None
-    hints = Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png")
+    hints = ReadOptions(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png")
     with pytest.raises(DataError, match="1 image has no mask"):
         find_cases(tmp_path, hints=hints)
     assert len(find_cases(tmp_path, hints=replace(hints, drop_unpaired=True)).cases) == COUNT - 1
@@ -1234,14 +1235,17 @@ def test_what_no_pattern_fits_is_told(tmp_path: Path) -> None:
         save(tmp_path, f"masks/{n}.png", ONE)
         save(tmp_path, f"masks/{n}_gt.png", TWO)
     for hints, told in (
-        (Hints(images="a/{id}.png", masks="masks/{id}_gt.png"), "that no pattern fits, not used: 8 (b (4), masks (4))"),
-        (Hints(images="a/{id}.png"), "that no pattern fits, not used: 12 (masks (8), b (4))"),
+        (
+            ReadOptions(images="a/{id}.png", masks="masks/{id}_gt.png"),
+            "that no pattern fits, not used: 8 (b (4), masks (4))",
+        ),
+        (ReadOptions(images="a/{id}.png"), "that no pattern fits, not used: 12 (masks (8), b (4))"),
     ):
         found = find_cases(tmp_path, hints=hints)
         assert len(found.cases) == COUNT and f"images or volumes {told}" in found.notes
     for n in range(COUNT):
         (tmp_path / f"b/{n}.png").unlink()
-    found = find_cases(tmp_path, hints=Hints(masks="masks/{id}_gt.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(masks="masks/{id}_gt.png"))
     assert "images or volumes called masks that do not fit --masks, not used: 4 (masks (4))" in found.notes
 
 

@@ -10,7 +10,7 @@ from sfumato import Preparation, Reading, prepare
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.mask import IGNORED, mask_rule
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import UsageError
 
 SIDE = 24
@@ -38,7 +38,7 @@ def histology(folder: Path) -> Path:
     return folder
 
 
-def classes(found: Found) -> np.ndarray:
+def classes(found: DiscoveredDataset) -> np.ndarray:
     """The class indices of the first mask."""
     raw = read_mask(found.cases[0].masks[0])
     counts = {int(value): 1 for value in np.unique(raw)}
@@ -47,7 +47,7 @@ def classes(found: Found) -> np.ndarray:
 
 @pytest.mark.parametrize("names", ["0=ignore,1=tumor,2=stroma,21=other", "0=Ignore"])
 def test_a_value_that_is_called_ignore_counts_nowhere(tmp_path: Path, names: str) -> None:
-    found = find_cases(histology(tmp_path), hints=Hints(class_names=tuple(names.split(","))))
+    found = find_cases(histology(tmp_path), hints=ReadOptions(class_names=tuple(names.split(","))))
     shown = classes(found)
     assert np.array_equal(shown == IGNORED, tissue(0) == 0)
     assert np.array_equal(shown == 1, tissue(0) == 1) and not (shown == 0).any()
@@ -56,7 +56,7 @@ def test_a_value_that_is_called_ignore_counts_nowhere(tmp_path: Path, names: str
 
 def test_several_values_are_ignored_and_the_background_is_where_it_is_said(tmp_path: Path) -> None:
     names = ("0=ignore", "21=ignore", "2=background", "1=tumor")
-    shown = classes(find_cases(histology(tmp_path), hints=Hints(class_names=names)))
+    shown = classes(find_cases(histology(tmp_path), hints=ReadOptions(class_names=names)))
     assert np.array_equal(shown == IGNORED, np.isin(tissue(0), (0, 21)))
     assert np.array_equal(shown == 0, tissue(0) == 2) and np.array_equal(shown == 1, tissue(0) == 1)
 
@@ -81,7 +81,7 @@ def test_values_of_files_of_classes_are_not_ignored(tmp_path: Path) -> None:
             write_image(
                 path, content if "masks" in name else np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE)
             )
-    hints = Hints(class_names=("0=ignore", "1=cup", "2=disc"), classes_by="folder")
+    hints = ReadOptions(class_names=("0=ignore", "1=cup", "2=disc"), classes_by="folder")
     with pytest.raises(UsageError, match="ignore"):
         find_cases(tmp_path, hints=hints)
 
@@ -112,7 +112,7 @@ def test_a_table_of_codes_names_the_values(tmp_path: Path, name: str, text: str)
     assert {found.mask_names[value] for value in (1, 2)} == {"tumor", "stroma"}
     assert f"{Path(name).name} names the values of the masks" in told
     assert "--class-names 0=ignore,21=ignore" in told and "not used" not in told
-    named = find_cases(tmp_path, hints=Hints(class_names=("0=ignore", "21=ignore")))
+    named = find_cases(tmp_path, hints=ReadOptions(class_names=("0=ignore", "21=ignore")))
     assert dict(named.mask_names) == {0: "background", 1: "tumor", 2: "stroma"} and named.ignore is not None
 
 
@@ -148,7 +148,7 @@ def test_a_table_of_codes_without_masks_is_told(tmp_path: Path) -> None:
 
 def test_names_of_a_person_go_before_those_of_a_table(tmp_path: Path) -> None:
     (histology(tmp_path) / "gtruth_codes.tsv").write_text(CODES)
-    found = find_cases(tmp_path, hints=Hints(class_names=("1=a", "2=b", "21=c")))
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=("1=a", "2=b", "21=c")))
     assert found.mask_names[1] == "a" and any("gtruth_codes.tsv" in note for note in found.notes)
 
 
@@ -161,6 +161,6 @@ def test_a_value_of_volumes_is_ignored(tmp_path: Path, value: int) -> None:
         write_volume(tmp_path / f"p{number}.nii.gz", scan, np.diag([1.0, 1, 3, 1]))
         write_volume(tmp_path / f"p{number}_seg.nii.gz", drawn, np.diag([1.0, 1, 3, 1]))
     names = (f"{value}=ignore", "1=liver", *(["3=cyst"] if value == 0 else []))
-    shown = classes(find_cases(tmp_path, hints=Hints(class_names=names)))
+    shown = classes(find_cases(tmp_path, hints=ReadOptions(class_names=names)))
     assert (shown == IGNORED).sum() == (drawn[..., 0] == value).sum()
     assert (shown == 1).sum() == (drawn[..., 0] == 1).sum()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.data.order import natural
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.data.source.listing import files_below
 from sfumato.errors import DataError
 
@@ -47,17 +47,17 @@ def test_folders_that_only_sound_like_masks(tmp_path: Path, names: list[str]) ->
 def test_the_level_of_the_class(tmp_path: Path) -> None:
     touch(tmp_path, "site1/benign/p1/a.png", "site1/malignant/p2/b.png", "site2/benign/p3/c.png")
     assert find_cases(tmp_path).classes == ("benign", "malignant")
-    assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("site1", "site2")
-    assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
-    assert find_cases(tmp_path, hints=Hints(class_level=3)).classes == ("p1", "p2", "p3")
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes == ("site1", "site2")
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=2)).classes == ("benign", "malignant")
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=3)).classes == ("p1", "p2", "p3")
     with pytest.raises(DataError, match="3 of 3 images lie in fewer than 4 folders") as caught:
-        find_cases(tmp_path, hints=Hints(class_level=4))
+        find_cases(tmp_path, hints=ReadOptions(class_level=4))
     assert caught.value.code == "DATA-067"
 
 
 def test_classes_of_images_with_masks(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{label}/{label}1.png" for part in ("images", "masks") for label in ("x", "y")))
-    found = find_cases(tmp_path, hints=Hints(class_level=2))
+    found = find_cases(tmp_path, hints=ReadOptions(class_level=2))
     assert found.classes == ("x", "y") and found.has_masks
 
 
@@ -101,7 +101,7 @@ def test_trainval_is_a_split(tmp_path: Path, form: str) -> None:
 def test_folders_of_images_by_number_are_no_classes(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, *(f"images_{part:03}/images/{part}{n}.png" for part in (1, 2) for n in "ab")))
     assert not found.classes and any("folders of images by number, which are no classes: 2" in n for n in found.notes)
-    assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("images_001", "images_002")
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes == ("images_001", "images_002")
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:

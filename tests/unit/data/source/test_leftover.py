@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 
 SIDE, COUNT = 24, 4
 
@@ -43,13 +43,13 @@ def test_pictures_of_few_values_beside_a_table_are_told_with_the_flag_that_uses_
     photos(tmp_path)
     drawings(tmp_path, "lesions of all/im{}.png")
     path = table(tmp_path, "image,label", "images/im{}.png,{}")
-    found = find_cases(path) if as_source else find_cases(tmp_path, hints=Hints(table=path))
+    found = find_cases(path) if as_source else find_cases(tmp_path, hints=ReadOptions(table=path))
     (note,) = [note for note in found.notes if "look like masks" in note]
     assert "4 files that look like masks" in note and "lesions of all/*.png (4)" in note
     flag = re.search(r"--masks (.+) uses them", note)
     assert flag and not found.has_masks
     (masks,) = shlex.split(flag[1])
-    with_masks = find_cases(tmp_path, masks=masks, hints=Hints(table=path))
+    with_masks = find_cases(tmp_path, masks=masks, hints=ReadOptions(table=path))
     assert with_masks.has_masks and len(with_masks.cases) == COUNT
     assert not any("left out" in note or "look like masks" in note for note in with_masks.notes)
 
@@ -58,7 +58,7 @@ def test_masks_that_a_pattern_takes_are_not_told_as_left_out(tmp_path: Path) -> 
     photos(tmp_path)
     drawings(tmp_path, "lesions/im{}.png")
     path = table(tmp_path, "image,label", "images/im{}.png,{}")
-    found = find_cases(tmp_path, masks="lesions/{id}.png", hints=Hints(table=path))
+    found = find_cases(tmp_path, masks="lesions/{id}.png", hints=ReadOptions(table=path))
     assert found.has_masks and not any("left out" in note for note in found.notes)
 
 
@@ -68,7 +68,7 @@ def test_masks_beside_those_that_a_table_names_are_told(tmp_path: Path, name: st
     drawings(tmp_path, "masks/im{}.png")
     drawings(tmp_path, name)
     path = table(tmp_path, "image,mask,label", "images/im{0}.png,masks/im{0}.png,{1}")
-    found = find_cases(tmp_path, hints=Hints(table=path))
+    found = find_cases(tmp_path, hints=ReadOptions(table=path))
     (note,) = [note for note in found.notes if "look like masks" in note]
     assert "4 files that look like masks" in note and "the column mask" in note
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 
 NAMES = [f"0000000{patient}_00{number}.png" for patient in range(1, 5) for number in range(2)]
 
 
-def find(folder: Path, lists: Mapping[str, list[str]], names: list[str] = NAMES) -> Found:
+def find(folder: Path, lists: Mapping[str, list[str]], names: list[str] = NAMES) -> DiscoveredDataset:
     for number, name in enumerate(names):
         path = folder / f"images_00{1 + number // 4}" / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def find(folder: Path, lists: Mapping[str, list[str]], names: list[str] = NAMES)
     return find_cases(folder)
 
 
-def splits(found: Found) -> list[str | None]:
+def splits(found: DiscoveredDataset) -> list[str | None]:
     return [case.split for case in found.cases]
 
 

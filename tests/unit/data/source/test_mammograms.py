@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
@@ -96,13 +96,13 @@ def as_nbia_writes(folder: Path) -> Path:
     return folder
 
 
-def shown(found: Found) -> list[int]:
+def shown(found: DiscoveredDataset) -> list[int]:
     return [int((read_mask(mask) > 0).sum()) for case in found.cases for mask in case.masks]
 
 
 def test_masks_never_become_images(tmp_path: Path) -> None:
     mammograms(tmp_path)
-    for hints in (Hints(), Hints(group_by="parent"), Hints(class_level=1)):
+    for hints in (ReadOptions(), ReadOptions(group_by="parent"), ReadOptions(class_level=1)):
         with pytest.raises(DataError, match=r"12 of 30 images are masks by the description of their series") as caught:
             find_cases(tmp_path / "DDSM", hints=hints)
         assert "--labels" in str(caught.value) and caught.value.code == "DATA-068"
@@ -111,7 +111,7 @@ def test_masks_never_become_images(tmp_path: Path) -> None:
 def test_a_table_pairs_an_image_with_the_mask_of_its_size(tmp_path: Path) -> None:
     mammograms(tmp_path, lesions=1)
     table = tmp_path / "mass_case_description_train_set.csv"
-    for found in (find_cases(table), find_cases(tmp_path / "DDSM", hints=Hints(table=table))):
+    for found in (find_cases(table), find_cases(tmp_path / "DDSM", hints=ReadOptions(table=table))):
         assert len(found.cases) == 6 and shown(found) == [64] * 6
         assert {case.patient for case in found.cases} == {"P_00000", "P_00001", "P_00002"}
         assert not any("PatientID" in note for note in found.notes)  # the table said it
@@ -122,7 +122,7 @@ def test_a_row_for_each_lesion_is_a_part(tmp_path: Path) -> None:
     found = find_cases(table)
     assert shown(found) == [128] * 6
     assert any("masks of several rows of an image are parts of one" in note for note in found.notes)
-    assert shown(find_cases(table, hints=Hints(readers_by="suffix"))) == [64] * 12
+    assert shown(find_cases(table, hints=ReadOptions(readers_by="suffix"))) == [64] * 12
 
 
 def test_folders_called_anew_and_a_table_for_each_kind_and_split(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_folders_called_anew_and_a_table_for_each_kind_and_split(tmp_path: Path)
     assert {case.split for case in found.cases if "Test_" in case.image} == {"test"}
     assert {case.split for case in found.cases if "Training_" in case.image} == {"train"}
     assert not any("the classes are the folders" in note for note in found.notes)
-    one = find_cases(tmp_path, hints=Hints(table=tmp_path / "calc_case_description_test_set.csv"))
+    one = find_cases(tmp_path, hints=ReadOptions(table=tmp_path / "calc_case_description_test_set.csv"))
     assert len(one.cases) == 3 and shown(one) == [64] * 3
     assert not any("folders" in note for note in one.notes)
 
 
 def test_folders_called_anew_by_patterns(tmp_path: Path) -> None:
     """Single files, whatever lies beside them; folders called after dates are no classes. A table says the rest."""
-    by_hand = Hints(images="{id}/*/*full*/1-1.dcm", masks="{id}_1/*/*/1-2.dcm")
+    by_hand = ReadOptions(images="{id}/*/*full*/1-1.dcm", masks="{id}_1/*/*/1-2.dcm")
     found = find_cases(as_nbia_writes(tmp_path), hints=by_hand)
     assert shown(found) == [64] * 12 and found.classes == ("BENIGN", "MALIGNANT")
     for table in tmp_path.glob("*.csv"):
@@ -156,4 +156,4 @@ def test_patterns_by_the_names_of_folders_are_told(tmp_path: Path) -> None:
         find_cases(tmp_path)
     images, masks = "{id}/**/1.000000-full mammogram images-*/1-1.dcm", "{id}_1/**/1-2.dcm"
     assert f"--images '{images}' --masks '{masks}'" in str(caught.value)
-    assert shown(find_cases(tmp_path, hints=Hints(images=images, masks=masks))) == [64] * 12
+    assert shown(find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))) == [64] * 12

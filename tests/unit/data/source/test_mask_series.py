@@ -11,7 +11,7 @@ pytest.importorskip("pydicom")
 from tests.unit.data.formats.dicom.structure_sets import FIRST, write_ct, write_slices
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 PLANES = 8
@@ -36,7 +36,7 @@ def patients(root: Path, planes: tuple[int, ...], *, space: str = "", shift: flo
     return root
 
 
-def areas(found: Found) -> list[int]:
+def areas(found: DiscoveredDataset) -> list[int]:
     return [int(read_mask(case.masks[0]).sum()) for case in found.cases if case.volume == found.cases[0].volume]
 
 
@@ -87,7 +87,7 @@ def test_files_of_classes_go_before_numbers_of_them_in_one(tmp_path: Path) -> No
     assert dict(found.mask_names) == {0: "background", 1: "bone", 2: "liver", 3: "venoussystem"}
     (told,) = (note for note in found.notes if "3Dircadb1.*/LABELLED_DICOM (2)" in note)
     assert "--images '**/{id}/PATIENT_DICOM' --masks '**/{id}/LABELLED_DICOM'" in told
-    other = find_cases(tmp_path, hints=Hints(images="**/{id}/PATIENT_DICOM", masks="**/{id}/LABELLED_DICOM"))
+    other = find_cases(tmp_path, hints=ReadOptions(images="**/{id}/PATIENT_DICOM", masks="**/{id}/LABELLED_DICOM"))
     assert np.unique(read_mask(other.cases[0].masks[0])).tolist() == [0, 32, 64, 96]
 
 
@@ -99,11 +99,11 @@ def test_numbers_of_what_no_file_of_classes_shows_are_asked_about(tmp_path: Path
 @pytest.mark.parametrize(
     "hints",
     [
-        Hints(class_names=("bone", "liver")),
-        Hints(images="{id}/PATIENT_DICOM", masks="{id}/MASKS_DICOM/{class}", class_names=("bone", "liver")),
+        ReadOptions(class_names=("bone", "liver")),
+        ReadOptions(images="{id}/PATIENT_DICOM", masks="{id}/MASKS_DICOM/{class}", class_names=("bone", "liver")),
     ],
 )
-def test_of_some_of_the_classes_nothing_of_the_others_is_told(tmp_path: Path, hints: Hints) -> None:
+def test_of_some_of_the_classes_nothing_of_the_others_is_told(tmp_path: Path, hints: ReadOptions) -> None:
     """What is told of the venous system, which lies in the liver, does not concern these."""
     found = find_cases(liver_scans(tmp_path), hints=hints)
     assert dict(found.mask_names) == {0: "background", 1: "bone", 2: "liver"}
@@ -125,5 +125,5 @@ def test_series_of_one_examination_on_other_grids_are_told_with_that_of_the_mask
     told = str(caught.value)
     assert "those like T2W alone, on whose grid the masks lie" in told
     assert "--images '**/{id}/T2W' --masks '**/{id}/GT/{class}'" in told
-    found = find_cases(tmp_path, hints=Hints(images="**/{id}/T2W", masks="**/{id}/GT/{class}"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="**/{id}/T2W", masks="**/{id}/GT/{class}"))
     assert len(found.cases) == 2 * PLANES and set(found.mask_names.values()) == {"background", "prostate", "tumour"}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sfumato.data.inspection.inspect import inspect, measure_cases
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.data.source.nearest import MOST_NAMES, alike_among, with_nearest
 from sfumato.errors import DataError
 
@@ -36,6 +36,6 @@ def test_prepare_and_check_name_what_was_perhaps_meant(tmp_path: Path) -> None:
             Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
     with pytest.raises(DataError, match=r"cleo3\.png \(nearest: cloe3\.png\)"):
         find_cases(tmp_path)
-    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True))
     texts = [finding.text for finding in inspect(found, list(measure_cases(found.cases))).findings]
     assert any("much alike are cleo3.png and cloe3.png" in text for text in texts)

@@ -8,7 +8,7 @@ import pytest
 from sfumato.data.folds import read_splits, write_splits
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 PLAIN = {
@@ -100,11 +100,11 @@ def test_folds(tmp_path: Path, beside: bool) -> None:
     found = find_cases(folder)
     assert found.folds == tuple(folds) == read_splits(path)
     assert [case.split for case in found.cases] == ["train", "train", "validation"]
-    second = find_cases(folder, hints=Hints(fold=1))
+    second = find_cases(folder, hints=ReadOptions(fold=1))
     assert [case.split for case in second.cases] == ["validation", "train", "test"]
     assert any("does not mention" in note for note in second.notes)
     with pytest.raises(DataError, match="fold 2 was asked for") as caught:
-        find_cases(folder, hints=Hints(fold=2))
+        find_cases(folder, hints=ReadOptions(fold=2))
     assert caught.value.code == "DATA-066"
 
 
@@ -137,7 +137,7 @@ def test_cases_without_partner(tmp_path: Path) -> None:
     ) as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-010"
-    found = find_cases(folder, hints=Hints(drop_unpaired=True))
+    found = find_cases(folder, hints=ReadOptions(drop_unpaired=True))
     assert [case.id for case in found.cases] == ["c"] and found.unpaired == ("a", "b")
     assert any("imagesTs without labels, not used: 1" in note for note in found.notes)
 
@@ -175,7 +175,7 @@ def test_cases_without_labels_are_images_and_the_data_set_is_found_from_above(tm
     found = find_cases(tmp_path / "in")
     assert found.form == "nnU-Net raw" and found.channels == ("0000", "0001") and len(found.cases) == 3
     assert "channels: 0000 is T1, 0001 is T2; masks: labelsTr/*.png (3)" in found.notes[0]
-    cases = find_cases(root, hints=Hints(images_only=True, channels=found.channels)).cases
+    cases = find_cases(root, hints=ReadOptions(images_only=True, channels=found.channels)).cases
     assert [case.id for case in cases] == list("abcde") and {len(case.channels) for case in cases} == {1}
 
 
@@ -204,11 +204,11 @@ def test_what_lies_in_other_folders_is_told(tmp_path: Path) -> None:
 
 def test_patterns_go_before_what_the_file_says(tmp_path: Path) -> None:
     with_val(tmp_path, "imagesExtra")
-    patterns = Hints(images="images*/{id}_0000.png", masks="labels*/{id}.png")
+    patterns = ReadOptions(images="images*/{id}_0000.png", masks="labels*/{id}.png")
     write_image(tmp_path / "imagesExtra/a_0000.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match="DATA-061"):
         find_cases(tmp_path, hints=patterns)  # a, e and f are there twice
-    found = find_cases(tmp_path, hints=Hints(images="imagesVal/{id}_0000.png", masks="labelsVal/{id}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="imagesVal/{id}_0000.png", masks="labelsVal/{id}.png"))
     assert [(case.id, case.split) for case in found.cases] == [("e", "validation"), ("f", "validation")]
 
 
@@ -233,9 +233,9 @@ def decathlon(folder: Path, **lists: Any) -> Path:
 def test_names_of_classes_are_kept_where_the_labels_of_the_data_set_are_named(tmp_path: Path, way: str) -> None:
     decathlon(tmp_path, training="abcde")
     hints = {
-        "patterns": Hints(images="imagesTr/{id}.nii.gz", masks="labelsTr/{id}.nii.gz"),
-        "masks": Hints(masks="labelsTr/{id}.nii.gz"),
-        "both": Hints(),
+        "patterns": ReadOptions(images="imagesTr/{id}.nii.gz", masks="labelsTr/{id}.nii.gz"),
+        "masks": ReadOptions(masks="labelsTr/{id}.nii.gz"),
+        "both": ReadOptions(),
     }[way]
     found = find_cases(tmp_path, masks=tmp_path / "labelsTr" if way == "both" else None, hints=hints)
     assert dict(found.mask_names) == {0: "background", 1: "spleen", 2: "cyst"} and found.form == "volumes"
@@ -244,7 +244,7 @@ def test_names_of_classes_are_kept_where_the_labels_of_the_data_set_are_named(tm
 
 
 def test_an_ignore_label_is_kept_too(tmp_path: Path) -> None:
-    found = find_cases(raw(tmp_path), hints=Hints(images="imagesTr/{id}_0000.png", masks="labelsTr/{id}.png"))
+    found = find_cases(raw(tmp_path), hints=ReadOptions(images="imagesTr/{id}_0000.png", masks="labelsTr/{id}.png"))
     assert (found.ignore, dict(found.mask_names)) == (2, {0: "background", 1: "tumour"})
 
 
@@ -252,7 +252,7 @@ def test_names_of_the_labels_are_not_those_of_other_masks(tmp_path: Path) -> Non
     decathlon(tmp_path, training="abcde")
     (tmp_path / "labelsTr").rename(tmp_path / "skulls")
     (tmp_path / "labelsTr").mkdir()
-    hints = Hints(images="imagesTr/{id}.nii.gz", masks="skulls/{id}.nii.gz")
+    hints = ReadOptions(images="imagesTr/{id}.nii.gz", masks="skulls/{id}.nii.gz")
     found = find_cases(tmp_path, hints=hints)
     assert not found.mask_names and any("dataset.json is not used" in note for note in found.notes)
 

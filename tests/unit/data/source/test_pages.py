@@ -10,10 +10,10 @@ from PIL import Image
 
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
-VOLUME, CHANNELS = Hints(pages="volume"), Hints(pages="channels")
+VOLUME, CHANNELS = ReadOptions(pages="volume"), ReadOptions(pages="channels")
 STACK = np.random.default_rng(0).integers(0, 60000, (5, 12, 10)).astype(np.uint16)
 DRAWN = (STACK > 30000).astype(np.uint8)
 

@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from sfumato.data.manifest import Case
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.source.persons import Name, are_classes, look_for_persons, said_by_names
 from sfumato.data.source.pieces import grouped_by_names
 from sfumato.data.split import split_cases
@@ -47,7 +47,7 @@ def xray(path: Path, **tags: Any) -> Path:
     return path
 
 
-def together(found: Found) -> set[frozenset[str]]:
+def together(found: DiscoveredDataset) -> set[frozenset[str]]:
     """The ids of the cases of each patient."""
     groups = defaultdict[str | None, set[str]](set)
     for case in found.cases:
@@ -81,7 +81,7 @@ def test_dicom_tags_come_before_folders_and_a_table_before_tags(tmp_path: Path) 
     assert together(find_cases(tmp_path)) == {frozenset({"a", "b"}), frozenset({"c"})}
     (tmp_path / "t.csv").write_text("image,patient\na.dcm,x\nb.dcm,y\nc.dcm,y\n")
     assert together(find_cases(tmp_path / "t.csv")) == {frozenset({"a"}), frozenset({"b", "c"})}
-    by_tag = find_cases(tmp_path / "t.csv", hints=Hints(group_by="PatientID"))
+    by_tag = find_cases(tmp_path / "t.csv", hints=ReadOptions(group_by="PatientID"))
     assert together(by_tag) == {frozenset({"a", "b"}), frozenset({"c"})}
 
 
@@ -90,10 +90,10 @@ def test_one_number_for_all_is_said_and_studies_may_be_asked_for(tmp_path: Path)
         xray(tmp_path / f"{name}.dcm", PatientID="ID0", StudyInstanceUID=f"1.2.{ord(name) // 2}")
     found = find_cases(tmp_path)
     assert len(together(found)) == 1 and any("--group-by StudyInstanceUID" in note for note in found.notes)
-    by_study = find_cases(tmp_path, hints=Hints(group_by="StudyInstanceUID"))
+    by_study = find_cases(tmp_path, hints=ReadOptions(group_by="StudyInstanceUID"))
     assert together(by_study) == {frozenset({"a"}), frozenset({"b", "c"})}
     with pytest.raises(DataError, match="have no group by 'PatientID'"):
-        find_cases(touch(tmp_path / "png", "a.png", "b.png"), hints=Hints(group_by="PatientID"))
+        find_cases(touch(tmp_path / "png", "a.png", "b.png"), hints=ReadOptions(group_by="PatientID"))
 
 
 NAMES = {
@@ -165,19 +165,19 @@ def test_where_nobody_is_known_a_line_says_what_helps(tmp_path: Path) -> None:
     (line,) = find_cases(numbers).notes
     offered = re.search(r"--group-by '(.+?)' \(4 groups\)", line)
     assert "nobody said whose" in line and offered
-    assert len(together(find_cases(numbers, hints=Hints(group_by=offered[1])))) == 4
+    assert len(together(find_cases(numbers, hints=ReadOptions(group_by=offered[1])))) == 4
     (numbers / "t.csv").write_text(
         "image,exam_no,age\n" + "\n".join(f"{300 + who}_{part},e{who},{part}" for who in range(4) for part in range(3))
     )
     found = find_cases(numbers)
     assert any("--group-by 'exam_no' (4 groups)" in note for note in found.notes)
-    assert len(together(find_cases(numbers, hints=Hints(group_by="exam_no")))) == 4
+    assert len(together(find_cases(numbers, hints=ReadOptions(group_by="exam_no")))) == 4
     deep = touch(tmp_path / "d", *(f"{who}/{view}/{part}.png" for who in "vwxyz" for view in "ab" for part in range(4)))
     assert any("--group-by parent (5 groups)" in note for note in find_cases(deep).notes)
-    by_parent = find_cases(deep, hints=Hints(group_by="parent"))
+    by_parent = find_cases(deep, hints=ReadOptions(group_by="parent"))
     assert len(together(by_parent)) == 5 and by_parent.classes == ("a", "b"), "these come again: they are no patients"
     assert not find_cases(touch(tmp_path / "one", "a.png")).notes
-    assert not find_cases(numbers, hints=Hints(images_only=True)).cases[0].patient
+    assert not find_cases(numbers, hints=ReadOptions(images_only=True)).cases[0].patient
 
 
 CLASSES = ("CNV", "DME", "NORMAL")
@@ -198,7 +198,7 @@ def test_the_pattern_that_is_offered_holds_the_number_of_a_person(
     (line,) = (note for note in find_cases(touch(tmp_path, *names)).notes if "nobody said" in note)
     offered = re.search(rf"--group-by '(.+?)' \({groups} groups\)", line)
     assert offered, line
-    assert len({case.patient for case in find_cases(tmp_path, hints=Hints(group_by=offered[1])).cases}) == groups
+    assert len({case.patient for case in find_cases(tmp_path, hints=ReadOptions(group_by=offered[1])).cases}) == groups
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_guess_from_names_can_be_undone(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert [case.patient for case in found.cases] == ["case1", "case1", "case2", None]
     assert any("guessed" in note and "1 case without such a name" in note for note in found.notes)
-    alone = find_cases(tmp_path, hints=Hints(group_by="none"))
+    alone = find_cases(tmp_path, hints=ReadOptions(group_by="none"))
     assert {case.patient for case in alone.cases} == {None}
 
 
@@ -243,7 +243,7 @@ def test_folders_of_people_are_no_classes(tmp_path: Path) -> None:
     found = find_cases(people)
     assert found.classes == () and {case.patient for case in found.cases} == {"patient0", "patient1", "patient2"}
     assert any("--class-level 1" in note for note in found.notes)
-    assert find_cases(people, hints=Hints(class_level=1)).classes == ("patient0", "patient1", "patient2")
+    assert find_cases(people, hints=ReadOptions(class_level=1)).classes == ("patient0", "patient1", "patient2")
     both = touch(
         tmp_path / "b", *(f"{kind}/pat_{who}/{part}.png" for kind in "xy" for who in range(3) for part in "12")
     )
@@ -258,14 +258,14 @@ def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)00403: 3 images.*--group-by parent.*--class-level 2") as caught:
         raise_together(found.problems)
     assert caught.value.code == "DATA-068" and found.classes == ()
-    as_people = find_cases(doubtful, hints=Hints(group_by="parent"))
+    as_people = find_cases(doubtful, hints=ReadOptions(group_by="parent"))
     assert not as_people.problems and as_people.classes == () and len(together(as_people)) == 5
-    assert find_cases(doubtful, hints=Hints(group_by=r"_(\d)$")).problems, "grouped by something else"
+    assert find_cases(doubtful, hints=ReadOptions(group_by=r"_(\d)$")).problems, "grouped by something else"
     deeper = touch(tmp_path / "gamma", *(f"{who}/{who}/{part}_image.png" for who in numbers for part in range(3)),
                    *(f"{who}/{who}.png" for who in numbers))  # fmt: skip
-    people = find_cases(deeper, hints=Hints(group_by="parent"))
+    people = find_cases(deeper, hints=ReadOptions(group_by="parent"))
     assert not people.problems and people.classes == () and len(together(people)) == 5
-    as_classes = find_cases(doubtful, hints=Hints(class_level=2))
+    as_classes = find_cases(doubtful, hints=ReadOptions(class_level=2))
     assert not as_classes.problems and as_classes.classes == numbers
 
 
@@ -308,7 +308,7 @@ def test_few_large_folders_with_masks_are_not_patients(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert not any(case.patient for case in found.cases)
     assert any("taken as classes (ETIS, Kvasir): --group-by parent" in note for note in found.notes)
-    assert len(together(find_cases(tmp_path, hints=Hints(group_by="parent")))) == 2
+    assert len(together(find_cases(tmp_path, hints=ReadOptions(group_by="parent")))) == 2
 
 
 def test_letters_before_a_number_are_offered_where_each_has_several(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_letters_before_a_number_are_offered_where_each_has_several(tmp_path: Pa
     touch(tmp_path / "a", *(f"{who}_{n:03}.png" for who in ("ALWI", "ANFO", "CAZB", "HESN") for n in range(2)))
     (line,) = [note for note in find_cases(tmp_path / "a").notes if "nobody" in note]
     given = re.search(r"--group-by '(.+)' \(4 groups\)", line)
-    assert given and len(together(find_cases(tmp_path / "a", hints=Hints(group_by=given[1])))) == 4
+    assert given and len(together(find_cases(tmp_path / "a", hints=ReadOptions(group_by=given[1])))) == 4
     touch(
         tmp_path / "b", *(f"{who}_{n:03}.png" for n, who in enumerate(("ALWI", "ANFO", "CAZB", "HESN"))), "HESN_9.png"
     )
@@ -353,9 +353,9 @@ def test_a_split_that_tears_a_patient_is_a_problem_unless_it_is_kept(tmp_path: P
     with pytest.raises(DataError, match=r"(?s)1 patient is in several.*case1: train, test.*--keep-split") as caught:
         raise_together(found.problems)
     assert caught.value.code == "DATA-082"
-    kept = find_cases(tmp_path, hints=Hints(keep_split=True))
+    kept = find_cases(tmp_path, hints=ReadOptions(keep_split=True))
     assert not kept.problems and any("kept as --keep-split says" in note for note in kept.notes)
-    assert not find_cases(tmp_path, hints=Hints(group_by="none")).problems
+    assert not find_cases(tmp_path, hints=ReadOptions(group_by="none")).problems
 
 
 def test_a_fold_that_tears_a_patient_is_a_problem() -> None:
@@ -432,7 +432,7 @@ def test_numbered_folders_of_words_are_classes_and_the_slide_behind_a_tile_is_of
     (hint,) = (note for note in found.notes if "nobody said" in note)
     pattern = hint.split("--group-by '")[1].partition("'")[0]
     assert "(4 groups)" in hint
-    grouped = find_cases(tmp_path, hints=Hints(group_by=pattern))
+    grouped = find_cases(tmp_path, hints=ReadOptions(group_by=pattern))
     assert {case.patient for case in grouped.cases} == {f"CRC-Prim-HE-{slide:02}" for slide in range(1, 5)}
 
 

@@ -13,7 +13,7 @@ from tests.unit.data.formats.dicom.structure_sets import write_ct
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_header
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 SLICES, SIDE = 4, 20
@@ -42,7 +42,7 @@ def test_pictures_of_slices_are_refused(tmp_path: Path, series: str, count: int)
         find_cases(chaos(tmp_path, series, count=count))
     assert caught.value.code == "DATA-069" and "mask.nii.gz" in caught.value.remedy
     with pytest.raises(DataError, match="Ground"):
-        find_cases(tmp_path / "1", hints=Hints(group_by="parent"))
+        find_cases(tmp_path / "1", hints=ReadOptions(group_by="parent"))
 
 
 def test_label_volumes_in_their_place_are_read(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_previews_of_slices_are_no_masks(tmp_path: Path) -> None:
 
 
 def test_pictures_that_a_person_names_are_images(tmp_path: Path) -> None:
-    found = find_cases(chaos(tmp_path, "DICOM_anon"), hints=Hints(images="{id}/Ground/{id}.png"))
+    found = find_cases(chaos(tmp_path, "DICOM_anon"), hints=ReadOptions(images="{id}/Ground/{id}.png"))
     assert len(found.cases) == 2 * SLICES and not found.has_masks
 
 
@@ -84,7 +84,7 @@ def test_pictures_called_after_volumes_are_previews(tmp_path: Path) -> None:
     (note,) = [note for note in found.notes if "previews" in note]
     assert "not used: */*.png (9)" in note and not any("are no volumes" in said for said in found.notes)
     pattern = note.rpartition("--images '")[2].rstrip("'")
-    assert len(find_cases(tmp_path, hints=Hints(images=pattern)).cases) == 9
+    assert len(find_cases(tmp_path, hints=ReadOptions(images=pattern)).cases) == 9
 
 
 def test_pictures_beside_a_volume_of_another_name_stay_images(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError
 
@@ -74,7 +74,7 @@ def build(folder: Path, made: Tree) -> Path:
     return folder
 
 
-def torn(found: Found, folder: Path, truth: dict[str, str]) -> set[str]:
+def torn(found: DiscoveredDataset, folder: Path, truth: dict[str, str]) -> set[str]:
     """The people who lie in several splits."""
     splits = defaultdict[str, set[str | None]](set)
     for case in split_cases(found.cases, fractions=(0.4, 0.3, 0.3)):

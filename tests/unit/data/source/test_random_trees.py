@@ -10,7 +10,7 @@ import pytest
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.joined import mask_parts
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import DiscoveredDataset, find_cases
 from sfumato.errors import DataError
 
 TREES = 300
@@ -98,7 +98,7 @@ def build(folder: Path, made: Tree, *, seed: int) -> None:
         (folder / path).write_text("{}")
 
 
-def pairing(found: Found, folder: Path) -> dict[str, str]:
+def pairing(found: DiscoveredDataset, folder: Path) -> dict[str, str]:
     def below(locator: str) -> str:
         return Locator.parse(locator).path.relative_to(folder).as_posix()
 
@@ -106,7 +106,7 @@ def pairing(found: Found, folder: Path) -> dict[str, str]:
     return {below(image): ", ".join(map(below, masks)) for image, masks in drawn.items()}
 
 
-def torn(found: Found) -> bool:
+def torn(found: DiscoveredDataset) -> bool:
     """Whether a patient lies in several splits."""
     people: dict[str, set[str | None]] = {}
     for case in found.cases:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 
 SIDE, PAIRS = 24, 6
 
@@ -31,7 +31,7 @@ def eyes(folder: Path, *, header: str = "", masks: bool = False) -> tuple[Path, 
     return pairs, said
 
 
-def persons(found: Found) -> list[int]:
+def persons(found: DiscoveredDataset) -> list[int]:
     """How many images each person has."""
     names = [case.patient for case in found.cases]
     return [names.count(name) for name in dict.fromkeys(names)]
@@ -41,7 +41,7 @@ def persons(found: Found) -> list[int]:
 @pytest.mark.parametrize("way", ["folder", "labels", "table", "images"])
 def test_the_patients_of_pairs_are_kept_beside_a_table_of_grades(tmp_path: Path, header: str, way: str) -> None:
     _, grades = eyes(tmp_path, header=header)
-    hints = Hints(table=grades) if way in ("labels", "images") else Hints()
+    hints = ReadOptions(table=grades) if way in ("labels", "images") else ReadOptions()
     source = {"table": grades, "images": tmp_path / "IMAGES"}.get(way, tmp_path)
     found = find_cases(source, hints=hints)
     assert persons(found) == [2] * PAIRS and found.classes == ("0", "1") and not found.has_masks
@@ -55,8 +55,10 @@ def test_pairs_alone_are_images_of_one_person(tmp_path: Path, header: str, way: 
     pairs, grades = eyes(tmp_path, header=header)
     grades.unlink()
     source, hints = {
-        "folder": (tmp_path, Hints()), "labels": (tmp_path, Hints(table=pairs)), "table": (pairs, Hints()),
-    }[way]  # fmt: skip
+        "folder": (tmp_path, ReadOptions()),
+        "labels": (tmp_path, ReadOptions(table=pairs)),
+        "table": (pairs, ReadOptions()),
+    }[way]
     found = find_cases(source, hints=hints)
     assert persons(found) == [2] * PAIRS and not found.has_masks and len(found.cases) == 2 * PAIRS
 

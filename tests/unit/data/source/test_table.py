@@ -10,7 +10,7 @@ from PIL import Image
 
 from sfumato import Reading, check, prepare
 from sfumato.data.formats.joined import mask_parts
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.source.labels import ClassColumn, one_hot_columns
 from sfumato.errors import DataError, UsageError
 
@@ -29,7 +29,7 @@ def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
     return folder / name
 
 
-def labels(found: Found) -> dict[str, str | None]:
+def labels(found: DiscoveredDataset) -> dict[str, str | None]:
     return {case.id: case.label for case in found.cases}
 
 
@@ -81,7 +81,7 @@ def test_roles_of_columns_and_what_else_goes_along(tmp_path: Path) -> None:
     assert [(case.patient, case.label) for case in found.cases] == [("L1", "mel"), ("L2", "nv")]
     assert found.cases[0].more == {"lesion_id": "L1", "age": "50"}
     assert any("c.png" in note and "left out: 1" in note for note in found.notes)
-    grouped = find_cases(path, hints=Hints(columns={"label": "lesion_id"}, group_by="dx"))
+    grouped = find_cases(path, hints=ReadOptions(columns={"label": "lesion_id"}, group_by="dx"))
     assert [(case.patient, case.label) for case in grouped.cases] == [("mel", "L1"), ("nv", "L2")]
 
 
@@ -106,7 +106,7 @@ def test_masks_beside_the_images_of_a_table(tmp_path: Path) -> None:
     found = find_cases(
         elsewhere / "scans",
         masks=elsewhere / "truth",
-        hints=Hints(table=tmp_path / "labels.csv", columns={"image": "id"}),
+        hints=ReadOptions(table=tmp_path / "labels.csv", columns={"image": "id"}),
     )
     assert [len(case.masks) for case in found.cases] == [1, 1] and found.classes == ("x", "y")
 
@@ -149,14 +149,14 @@ def test_tables_that_are_refused(tmp_path: Path, fault: str) -> None:
     text, columns, code, words = REFUSED[fault]
     images(tmp_path, "a.png", "b.png", "one/twice.png", "two/twice.png")
     with pytest.raises(DataError) as caught:
-        find_cases(table(tmp_path, text, "labels.txt"), hints=Hints(columns=columns))
+        find_cases(table(tmp_path, text, "labels.txt"), hints=ReadOptions(columns=columns))
     assert caught.value.code == code and words in str(caught.value)
 
 
 def test_rows_may_be_left_out_when_asked(tmp_path: Path) -> None:
     images(tmp_path, "a.png", "b.png")
     path = table(tmp_path, "image,label\na,x\nb,nan\nq,x\n")
-    found = find_cases(path, hints=Hints(drop_unpaired=True))
+    found = find_cases(path, hints=ReadOptions(drop_unpaired=True))
     assert labels(found) == {"a": "x"} and found.unpaired == ("row 4: q",)
     assert any("without a file, left out: 1" in note for note in found.notes)
     assert any("without a class" in note and "left out: 1" in note for note in found.notes)
@@ -201,7 +201,7 @@ def test_a_table_that_is_named_is_followed_and_nothing_beside_it_is_looked_into(
         written(tmp_path / "sub/t.csv", "image,label", "../far/scans/p1/a.png,x", "../far/scans/p2/a.png,y")
     )
     assert up.classes == ("x", "y") and up.outside
-    beside = find_cases(images(tmp_path / "s", "b.png"), hints=Hints(table=tmp_path / "sub/t.csv"))
+    beside = find_cases(images(tmp_path / "s", "b.png"), hints=ReadOptions(table=tmp_path / "sub/t.csv"))
     assert len(beside.cases) == 2
 
 
@@ -251,7 +251,7 @@ def test_two_paths_of_which_one_file_is_here_are_refused(tmp_path: Path) -> None
 def test_the_delimiter_is_the_one_that_cuts_all_rows_alike(tmp_path: Path, text: str) -> None:
     folder = images(tmp_path, "a.png", "b.png")
     table(folder, text)
-    hints = Hints(columns={"label": "dx, first"} if "first" in text else {})
+    hints = ReadOptions(columns={"label": "dx, first"} if "first" in text else {})
     for source in (folder, folder / "labels.csv"):
         assert labels(find_cases(source, hints=hints)) == {"a": "x", "b": "y"}
 
@@ -271,7 +271,7 @@ def test_channels_and_readers_of_a_table(tmp_path: Path) -> None:
         ]
         assert [len(case.masks) for case in found.cases] == [1, 2, 2] and found.form == "table"
     written(tmp_path / "u.csv", "T1,FLAIR,mask", *(f"i/{k}t.png,i/{k}f.png,m/{k}x.png" for k in range(3)))
-    found = find_cases(tmp_path / "u.csv", hints=Hints(columns={"image": "T1,FLAIR"}))
+    found = find_cases(tmp_path / "u.csv", hints=ReadOptions(columns={"image": "T1,FLAIR"}))
     assert [len(case.channels) for case in found.cases] == [1, 1, 1] and found.has_masks
 
 
@@ -339,13 +339,13 @@ def test_columns_of_classes_may_be_named_together(tmp_path: Path) -> None:
     rows = ("image,left,right,x", "a,1,0,1", "b,0,1,1", "c,0,1,1")
     path = written(images(tmp_path, "a.png", "b.png", "c.png") / "t.csv", *rows)
     assert set(labels(find_cases(path)).values()) == {None}
-    assert labels(find_cases(path, hints=Hints(columns={"label": "left,right"}))) == {
+    assert labels(find_cases(path, hints=ReadOptions(columns={"label": "left,right"}))) == {
         "a": "left",
         "b": "right",
         "c": "right",
     }
     with pytest.raises(DataError, match="left, x are no classes"):
-        find_cases(path, hints=Hints(columns={"label": "left,x"}))
+        find_cases(path, hints=ReadOptions(columns={"label": "left,x"}))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_a_patient_may_be_what_his_file_is_called(tmp_path: Path) -> None:
 
 def test_a_column_of_another_name_may_lack_some_files(tmp_path: Path) -> None:
     path = written(images(tmp_path, "a.png", "b.png") / "t.csv", "photo,label", "a.png,x", "b.png,y", "c.png,y")
-    assert labels(find_cases(path, hints=Hints(drop_unpaired=True))) == {"a": "x", "b": "y"}
+    assert labels(find_cases(path, hints=ReadOptions(drop_unpaired=True))) == {"a": "x", "b": "y"}
     with pytest.raises(DataError, match="1 of 3 rows have no file"):
         find_cases(path)
 
@@ -404,7 +404,7 @@ def test_a_row_without_a_class_has_not_that_of_its_folder(tmp_path: Path) -> Non
     names = [f"train/patient0000{n // 2}/study1/view{n}.jpg" for n in range(8)]
     rows = "".join(f"{name},{('1', '', '0', '')[n % 4]}\n" for n, name in enumerate(names))
     path = table(images(tmp_path, *names), f"Path,Pneumothorax\n{rows}")
-    found = find_cases(path, hints=Hints(columns={"label": "Pneumothorax"}, drop_unpaired=True))
+    found = find_cases(path, hints=ReadOptions(columns={"label": "Pneumothorax"}, drop_unpaired=True))
     assert sorted(case.label or "" for case in found.cases) == ["0", "0", "1", "1"]
     assert set(found.classes) == {"0", "1"}
 
@@ -449,18 +449,18 @@ def test_minus_one_is_no_class(tmp_path: Path) -> None:
     columns = {"label": "Edema"}
     said = r"2 rows have -1 in the column 'Edema'.* uncertain\):\n\s+row 4\n\s+row 6"
     with pytest.raises(DataError, match=said) as caught:
-        find_cases(path, hints=Hints(columns=columns))
+        find_cases(path, hints=ReadOptions(columns=columns))
     assert caught.value.code == "DATA-052" and "--drop-unpaired" in str(caught.value)
-    found = find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+    found = find_cases(path, hints=ReadOptions(columns=columns, drop_unpaired=True))
     assert labels(found) == {"a": "1", "b": "0"} and found.classes == ("0", "1")
     assert any(note.startswith("rows with -1 in the column 'Edema', left out: 2") for note in found.notes)
     assert "rows without a class in the column 'Edema', left out: 1" in found.notes
     path.write_text(path.read_text().replace("-1.0", "uncertain").replace("-1", "uncertain"))
-    kept = find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+    kept = find_cases(path, hints=ReadOptions(columns=columns, drop_unpaired=True))
     assert kept.classes == ("0.0", "1.0", "uncertain")
     path.write_text("Path,Edema\na.png,-1\nb.png,-1\nc.png,\n")
     with pytest.raises(DataError, match="no row has a class in the column 'Edema'"):
-        find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+        find_cases(path, hints=ReadOptions(columns=columns, drop_unpaired=True))
 
 
 def test_a_folder_of_masks_beside_a_table_that_names_them(tmp_path: Path) -> None:
@@ -491,11 +491,11 @@ def test_masks_of_columns_and_rows_are_joined_where_a_person_says_so(tmp_path: P
     by_column = table(folder, "image,mask_0,mask_1\ni/a.png,m/a1.png,m/a2.png\ni/b.png,m/b1.png,\n", "columns.csv")
     by_row = table(folder, "image,mask\ni/a.png,m/a1.png\ni/a.png,m/a2.png\ni/b.png,m/b1.png\n", "rows.csv")
     for said in (by_column, by_row):
-        found = find_cases(said, hints=Hints(join_masks=True))
+        found = find_cases(said, hints=ReadOptions(join_masks=True))
         assert [[len(mask_parts(mask)) for mask in case.masks] for case in found.cases] == [[2], [1]]
         assert [len(case.masks) for case in find_cases(said).cases] == [2, 1]
         with pytest.raises(UsageError, match="the table names the masks, in the column mask"):
-            find_cases(said, hints=Hints(classes_by="suffix"))
+            find_cases(said, hints=ReadOptions(classes_by="suffix"))
 
 
 def test_a_name_of_two_files_is_told_apart_by_its_folder(tmp_path: Path) -> None:
@@ -506,6 +506,6 @@ def test_a_name_of_two_files_is_told_apart_by_its_folder(tmp_path: Path) -> None
         find_cases(said)
     assert "such as train/a.png" in error.value.remedy  # where b is too
     assert f"as the source: {folder / 'train'} --labels {said}" in error.value.remedy
-    assert len(find_cases(folder / "train", hints=Hints(table=said)).cases) == 2
+    assert len(find_cases(folder / "train", hints=ReadOptions(table=said)).cases) == 2
     said.write_text("image,label\ntrain/a.png,x\ntrain/b.png,y\n")
     assert labels(find_cases(said)) == {"a": "x", "b": "y"}

@@ -12,7 +12,7 @@ from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.joined import mask_parts, mask_words
 from sfumato.data.manifest import write_manifest
 from sfumato.data.mask import decide_mask_rule
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 from sfumato.provenance import write_provenance
 
@@ -99,12 +99,12 @@ def scattered(random: np.random.Generator, number: int) -> np.ndarray:
     return mask
 
 
-def found_with(folder: Path, draw: Draw, ending: str = "png", hints: Hints | None = None) -> Found:
+def found_with(folder: Path, draw: Draw, ending: str = "png", hints: ReadOptions | None = None) -> DiscoveredDataset:
     for number in range(COUNT):
         random = np.random.default_rng(number)
         save(folder / "images" / f"{number}.png", random.integers(0, 255, (SIDE, SIDE), np.uint8))
         save(folder / "labels" / f"{number}.{ending}", draw(random, number))
-    return find_cases(folder, hints=hints or Hints())
+    return find_cases(folder, hints=hints or ReadOptions())
 
 
 def save(path: Path, content: np.ndarray) -> None:
@@ -115,7 +115,7 @@ def save(path: Path, content: np.ndarray) -> None:
         write_image(path, content)
 
 
-def values_in(found: Found) -> set[int]:
+def values_in(found: DiscoveredDataset) -> set[int]:
     return {value for case in found.cases for mask in case.masks for value in np.unique(read_mask(mask)).tolist()}
 
 
@@ -185,12 +185,12 @@ def test_classes_stay_classes(tmp_path: Path, draw: Draw) -> None:
 
 def test_numbers_of_objects_are_classes_where_a_person_names_them(tmp_path: Path) -> None:
     names = tuple(f"{value}=part {value}" for value in range(1, 9))
-    found = found_with(tmp_path, objects, hints=Hints(class_names=names))
+    found = found_with(tmp_path, objects, hints=ReadOptions(class_names=names))
     assert values_in(found) == set(range(9))
 
 
 def test_values_are_joined_where_a_person_says_so(tmp_path: Path) -> None:
-    found = found_with(tmp_path, organs, hints=Hints(join_masks=True))
+    found = found_with(tmp_path, organs, hints=ReadOptions(join_masks=True))
     assert values_in(found) == {0, 1}
     assert "as --join-masks says" in " ".join(found.notes)
 
@@ -199,7 +199,7 @@ def test_grey_edges_are_no_objects_to_be_joined(tmp_path: Path) -> None:
     def soft(random: np.random.Generator, number: int) -> np.ndarray:
         return np.clip(128 + 40 * (9 - np.hypot(*(np.mgrid[:SIDE, :SIDE] - 24))), 0, 255).astype(np.uint8)
 
-    found = found_with(tmp_path, soft, hints=Hints(join_masks=True))
+    found = found_with(tmp_path, soft, hints=ReadOptions(join_masks=True))
     assert max(values_in(found)) == 255
 
 
@@ -211,11 +211,11 @@ def test_what_cannot_be_classes_is_refused_with_a_flag_that_works(tmp_path: Path
     with pytest.raises(DataError) as refused:
         decide_mask_rule(counts)
     assert "--join-masks" in refused.value.remedy
-    assert values_in(found_with(tmp_path, far, hints=Hints(join_masks=True))) == {0, 1}
+    assert values_in(found_with(tmp_path, far, hints=ReadOptions(join_masks=True))) == {0, 1}
 
 
 def test_equal_names_are_one_class(tmp_path: Path) -> None:
-    found = found_with(tmp_path, heart, hints=Hints(class_names=("1=right", "2=left", "3=left")))
+    found = found_with(tmp_path, heart, hints=ReadOptions(class_names=("1=right", "2=left", "3=left")))
     assert values_in(found) == {0, 1, 2}
     assert found.mask_names == {0: "background", 1: "right", 2: "left"}
     before = draw_again(heart, 1)
@@ -232,8 +232,8 @@ def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:
     (problem,) = found_with(tmp_path, refuge).problems
     assert problem.code == "DATA-014" and "255=background,128=NAME,0=NAME" in problem.remedy
     as_stored = re.findall(r"--class-names '(.*)'", problem.remedy)[0].split(",")
-    assert not find_cases(tmp_path, hints=Hints(class_names=tuple(as_stored))).problems
-    found = found_with(tmp_path, refuge, hints=Hints(class_names=names))
+    assert not find_cases(tmp_path, hints=ReadOptions(class_names=tuple(as_stored))).problems
+    found = found_with(tmp_path, refuge, hints=ReadOptions(class_names=names))
     assert found.mask_names == {0: "background", 128: "disc", 255: "cup"}
     before, after = draw_again(refuge, 1), read_mask(found.cases[1].masks[0])
     for stored, value in ((255, 0), (128, 128), (0, 255)):
@@ -267,12 +267,12 @@ def test_soft_maps_are_asked_about(tmp_path: Path, readers: int) -> None:
     assert problem.code == "DATA-014" and "a soft map" in problem.finding
     said, _, classes = problem.remedy.partition("(more than half)")
     names = said.split("--class-names ")[1].strip().split(",")
-    found = find_cases(tmp_path, hints=Hints(class_names=tuple(names)))
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=tuple(names)))
     assert not found.problems
     assert found.mask_names == {0: "background", {3: 170, 4: 191, 6: 170}[readers]: "object"}
     assert ((read_mask(found.cases[0].masks[0]) > 0) == (made > 127)).all()
     names = [f"{name}{place}" for place, name in enumerate(classes.split("--class-names ")[1].split(","))]
-    assert len(find_cases(tmp_path, hints=Hints(class_names=tuple(names))).mask_names) == readers + 1
+    assert len(find_cases(tmp_path, hints=ReadOptions(class_names=tuple(names))).mask_names) == readers + 1
 
 
 @pytest.mark.parametrize("values", [(0, 1, 2, 3, 4), (0, 85, 86, 200, 255), (0, 255, 63, 127, 191)])
@@ -295,6 +295,6 @@ def test_numbers_of_parts_in_files_of_classes_all_count(tmp_path: Path) -> None:
     made = soft(3, (0, 10, 20, 30))
     save_all(tmp_path, made, "_forceps")
     save_all(tmp_path, made[::-1, ::-1], "_scissors")
-    found = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_{class}.png"))
+    found = find_cases(tmp_path, hints=ReadOptions(images="images/{id}.png", masks="masks/{id}_{class}.png"))
     assert any("several values (10, 20, 30)" in note and "all but 0 are it" in note for note in found.notes)
     assert ((read_mask(found.cases[0].masks[0]) > 0) == ((made > 0) | (made[::-1, ::-1] > 0))).all()

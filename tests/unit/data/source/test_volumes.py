@@ -10,7 +10,7 @@ from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.volume import VolumeHeader
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 AXIAL = np.diag([1.0, 1, 4, 1])
@@ -81,7 +81,7 @@ def test_volumes_without_partner(tmp_path: Path) -> None:
     ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-010"
-    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True))
     assert {case.volume for case in found.cases} == {"b"} and len(found.unpaired) == 2
     scans(tmp_path / "flat", "t2", "t2_seg", "labels")
     with pytest.raises(DataError, match=r"masks of two kinds.*\n.*labels\.nii\.gz and t2_seg\.nii\.gz"):
@@ -94,7 +94,7 @@ def test_one_axis_for_all_and_another_when_asked(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert len(found.cases) == 9 and all("::axial/" in case.image for case in found.cases)
     assert any("cut into axial planes: 3 (9 planes); in 1 of them" in note for note in found.notes)
-    assert len(find_cases(tmp_path, hints=Hints(slice_axis="sagittal")).cases) == 12
+    assert len(find_cases(tmp_path, hints=ReadOptions(slice_axis="sagittal")).cases) == 12
 
 
 def test_one_volume_and_a_flat_one(tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_components(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 files cannot be used:\n.*a\.nii\.gz has 2 components") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-063" and "--component" in str(caught.value)
-    case = find_cases(tmp_path, hints=Hints(component=1)).cases[2]
+    case = find_cases(tmp_path, hints=ReadOptions(component=1)).cases[2]
     assert case.image.endswith("::axial/2/1") and read_case(case).shape == (5, 4, 1)
     with pytest.raises(DataError, match="number 2 was asked for"):
-        find_cases(tmp_path, hints=Hints(component=2))
+        find_cases(tmp_path, hints=ReadOptions(component=2))
 
 
 def test_other_grids_and_damaged_files_are_listed(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monke
     monkeypatch.setattr(dicom_drawn, "seg_offset", lambda *_: 1)
     with pytest.raises(DataError, match=rf"1 image has no mask:\n    {second}"):
         find_cases(tmp_path)
-    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    found = find_cases(tmp_path, hints=ReadOptions(drop_unpaired=True))
     assert [(case.id, case.image, case.masks) for case in found.cases] == [
         (f"images_{plane:03d}", f"{first}::axial/{plane}", (f"{tmp_path}/p1/liver.dcm::axial/{plane - 1}",))
         for plane in range(3)
@@ -183,11 +183,11 @@ def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monke
 def over_time(folder: Path, name: str, drawn: tuple[int, ...], *, frames: int = 4, mask: str = "_gt") -> None:
     """A film of a heart with a mask of as many frames, of which some show something."""
     folder.mkdir(parents=True, exist_ok=True)
-    film = np.arange(5 * 6 * 2 * frames).reshape(5, 6, 2, frames).astype(np.int16)
-    shows = np.zeros(film.shape, np.uint8)
+    trajectory = np.arange(5 * 6 * 2 * frames).reshape(5, 6, 2, frames).astype(np.int16)
+    shows = np.zeros(trajectory.shape, np.uint8)
     for frame in drawn:
         shows[1:3, 1:4, :, frame] = 1 + (frame == 0)
-    write_volume(folder / f"{name}_sa.nii.gz", film, AXIAL)
+    write_volume(folder / f"{name}_sa.nii.gz", trajectory, AXIAL)
     write_volume(folder / f"{name}_sa{mask}.nii.gz", shows, AXIAL, label=True)
 
 
@@ -201,16 +201,16 @@ def test_films_are_read_frame_by_frame(tmp_path: Path) -> None:
     assert "2 volumes over time, read frame by frame: 4 frames with labels; frames without labels, left out: 4" in (
         found.notes
     )
-    film = np.arange(5 * 6 * 2 * 4).reshape(5, 6, 2, 4)
+    trajectory = np.arange(5 * 6 * 2 * 4).reshape(5, 6, 2, 4)
     for case, frame in zip(found.cases[:4], (0, 0, 2, 2), strict=True):
         image, mask = read_case(case)[..., 0], read_mask(case.masks[0])
-        assert set(np.unique(image)) < set(film[..., frame].ravel())
+        assert set(np.unique(image)) < set(trajectory[..., frame].ravel())
         assert set(np.unique(mask)) == {0, 1 + (frame == 0)}
 
 
 def test_a_frame_that_a_person_chose(tmp_path: Path) -> None:
     over_time(tmp_path / "A", "A", (0, 2))
-    chosen = find_cases(tmp_path, hints=Hints(component=2)).cases
+    chosen = find_cases(tmp_path, hints=ReadOptions(component=2)).cases
     assert [case.image.rpartition("::")[2] for case in chosen] == ["axial/0/2", "axial/1/2"]
     assert [case.masks[0].rpartition("::")[2] for case in chosen] == ["axial/0/2", "axial/1/2"]
     assert [case.id for case in chosen] == ["A_sa_000", "A_sa_001"]
@@ -220,7 +220,7 @@ def test_components_of_masks_that_are_no_frames_are_refused(tmp_path: Path) -> N
     over_time(tmp_path / "empty", "A", ())
     with pytest.raises(DataError, match=r"no frame of a mask shows anything"):
         find_cases(tmp_path / "empty")
-    assert len(find_cases(tmp_path / "empty", hints=Hints(component=0)).cases) == 2
+    assert len(find_cases(tmp_path / "empty", hints=ReadOptions(component=0)).cases) == 2
     over_time(tmp_path / "classes", "A", ())
     classes = np.zeros((5, 6, 2, 4), np.uint8)
     for number in range(4):
@@ -239,7 +239,7 @@ def test_components_of_masks_that_are_no_frames_are_refused(tmp_path: Path) -> N
 def test_films_in_several_masks(tmp_path: Path) -> None:
     over_time(tmp_path, "A", (0, 2), mask="_left_gt")
     over_time(tmp_path, "A", (1, 2), mask="_right_gt")
-    found = find_cases(tmp_path, hints=Hints(classes_by="suffix"))
+    found = find_cases(tmp_path, hints=ReadOptions(classes_by="suffix"))
     assert [case.volume for case in found.cases] == ["A_sa_t00"] * 2 + ["A_sa_t01"] * 2 + ["A_sa_t02"] * 2
     assert [read_mask(case.masks[0]).max() for case in found.cases[::2]] == [1, 2, 1]
 
@@ -249,7 +249,10 @@ def test_a_table_may_name_the_folder_of_a_volume(tmp_path: Path) -> None:
         over_time(tmp_path / part / name, name, (0, 2))
     scans(tmp_path / "Training/Unlabeled/D", "D_sa", shape=(5, 6, 2, 4))
     (tmp_path / "info.csv").write_text("External code,Vendor\nA,X\nB,Y\nC,X\nD,Y\n")
-    for hints in (Hints(drop_unpaired=True), Hints(drop_unpaired=True, images="**/{id}_sa.*", masks="**/{id}_sa_gt.*")):
+    for hints in (
+        ReadOptions(drop_unpaired=True),
+        ReadOptions(drop_unpaired=True, images="**/{id}_sa.*", masks="**/{id}_sa_gt.*"),
+    ):
         found = find_cases(tmp_path, hints=hints)
         assert found.form == "table" and found.unpaired == (f"{tmp_path}/Training/Unlabeled/D/D_sa.nii.gz",)
         assert {case.id[0]: case.more["Vendor"] for case in found.cases} == {"A": "X", "B": "Y", "C": "X"}
@@ -260,7 +263,7 @@ def test_films_beside_their_frames(tmp_path: Path) -> None:
     for name in ("p1_2CH_ED", "p1_2CH_half_sequence"):
         scans(tmp_path / "p1", name, f"{name}_gt")
     assert {case.volume for case in find_cases(tmp_path).cases} == {"p1_2CH_ED"}
-    chosen = Hints(images="**/{id}_sequence.nii.gz", masks="**/{id}_sequence_gt.nii.gz")
+    chosen = ReadOptions(images="**/{id}_sequence.nii.gz", masks="**/{id}_sequence_gt.nii.gz")
     assert {case.volume for case in find_cases(tmp_path, hints=chosen).cases} == {"p1_2CH_half"}
     (tmp_path / "p1/p1_2CH_ED.nii.gz").unlink()
     (tmp_path / "p1/p1_2CH_ED_gt.nii.gz").unlink()
@@ -288,7 +291,7 @@ def test_channels_on_different_grids_say_which_to_take(tmp_path: Path) -> None:
     assert caught.value.code == "DATA-012" and "resample the mask" not in str(caught.value)
     images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
     assert (images, masks) == ("**/{id}_t2w.nii.gz", "**/expert/{id}.nii.gz")
-    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert {case.volume for case in found.cases} == {f"1{n}_100{m}" for n, m in zip("001234", "123456", strict=True)}
     assert {case.patient for case in found.cases} == {"10", "11", "12", "13", "14"} and not found.classes
 
@@ -310,4 +313,4 @@ def test_masks_on_other_grids_are_told_what_helps(
         find_cases(tmp_path)
     assert (caught.value.remedy or "").startswith(advice)
     if "--component planes" in str(caught.value):
-        assert read_case(find_cases(tmp_path, hints=Hints(component="planes")).cases[0]).shape == (6, 6, 5)
+        assert read_case(find_cases(tmp_path, hints=ReadOptions(component="planes")).cases[0]).shape == (6, 6, 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError, UsageError
 
 ROWS = [(f"im{number}", str(number % 2), f"p{number // 2}") for number in range(10)]
@@ -24,7 +24,7 @@ def table(path: Path, header: str, rows: list[tuple[str, ...]]) -> None:
     path.write_text("\n".join([header, *(",".join(row) for row in rows)]))
 
 
-def about(found: Found, words: str) -> str:
+def about(found: DiscoveredDataset, words: str) -> str:
     (note,) = [note for note in found.notes if words in note]
     return note
 
@@ -78,7 +78,7 @@ def test_a_table_of_some_images_says_how_it_is_read(tmp_path: Path) -> None:
     rows = [(str(place + 70), f"images/{name}.png", dx) for place, (name, dx, _) in enumerate(ROWS[:4])]
     table(images(tmp_path) / "meta/meta.csv", "case_num,derm,diagnosis", rows)
     note = about(find_cases(tmp_path), "meta.csv names 4 of 10 images (column 'derm'), not used: --labels ")
-    found = find_cases(tmp_path, hints=Hints(table=as_told(note.removesuffix(" takes these alone"))))
+    found = find_cases(tmp_path, hints=ReadOptions(table=as_told(note.removesuffix(" takes these alone"))))
     assert found.classes == ("0", "1") and len(found.cases) == 4
 
 
@@ -89,7 +89,7 @@ def test_a_table_of_names_that_several_files_have_says_what_to_give(tmp_path: Pa
     folders = re.findall(r"(\S+) --labels", note)
     assert [Path(folder).name for folder in folders] == ["processed", "raw"]
     for folder in folders:
-        assert find_cases(Path(folder), hints=Hints(table=as_told(note))).classes == ("D", "N")
+        assert find_cases(Path(folder), hints=ReadOptions(table=as_told(note))).classes == ("D", "N")
 
 
 PARTS = {"Training": ("train", 5), "Validation": ("validation", 3), "Test": ("test", 2)}
@@ -112,14 +112,14 @@ def truth_of_parts() -> set[tuple[str, str, str]]:
     }
 
 
-def said_of_parts(found: Found) -> set[tuple[str, str | None, str | None]]:
+def said_of_parts(found: DiscoveredDataset) -> set[tuple[str, str | None, str | None]]:
     return {("/".join(Path(case.image).parts[-2:]), case.split, case.label) for case in found.cases}
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "Set_{}_Labels.csv"])
 def test_tables_of_parts_are_about_the_images_beside_them(tmp_path: Path, name: str) -> None:
     """RFMiD: labels of the test images were told to be given to those of the validation."""
-    found = find_cases(parts_with_tables(tmp_path, name), hints=Hints(columns={"label": "risk"}))
+    found = find_cases(parts_with_tables(tmp_path, name), hints=ReadOptions(columns={"label": "risk"}))
     assert said_of_parts(found) == truth_of_parts()
     assert len({case.id for case in found.cases}) == len(found.cases)
     about(found, "were read, each for the images beside it" if name == "labels.csv" else "and the split is theirs")
@@ -129,7 +129,7 @@ def test_tables_of_parts_are_about_the_images_beside_them(tmp_path: Path, name: 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_table_that_is_named_is_about_the_images_beside_it(tmp_path: Path, part: str) -> None:
     path = parts_with_tables(tmp_path) / f"{part}_Set/labels.csv"
-    found = find_cases(tmp_path, hints=Hints(table=path, columns={"label": "risk"}))
+    found = find_cases(tmp_path, hints=ReadOptions(table=path, columns={"label": "risk"}))
     assert said_of_parts(found) == {case for case in truth_of_parts() if case[0].startswith(f"{part}/")}
     about(found, f"names in labels.csv that several files have mean those in {part}_Set")
 
@@ -139,7 +139,7 @@ def test_a_row_without_an_image_beside_its_table_is_nobody_elses(tmp_path: Path)
     path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
     path.write_text(path.read_text() + "\n4,x,0")
     with pytest.raises(DataError, match="1 of 3 rows have no file") as error:
-        find_cases(tmp_path, hints=Hints(table=path, columns={"label": "risk"}))
+        find_cases(tmp_path, hints=ReadOptions(table=path, columns={"label": "risk"}))
     assert "row 4: 4" in error.value.finding
 
 
@@ -160,7 +160,7 @@ def test_a_table_called_like_one_of_two_folders_names_that_one(tmp_path: Path) -
         note = about(found, f"{part}_set_pixel_size.csv names files of which there are several")
         ((folder, path),) = re.findall(r"(\S+) --labels (\S+)", note)
         assert folder == str(tmp_path / f"{part}_set")
-        assert len(find_cases(Path(folder), hints=Hints(table=Path(path))).cases) == count
+        assert len(find_cases(Path(folder), hints=ReadOptions(table=Path(path))).cases) == count
 
 
 def test_a_table_whose_rows_differ_is_no_remedy(tmp_path: Path) -> None:
@@ -170,14 +170,14 @@ def test_a_table_whose_rows_differ_is_no_remedy(tmp_path: Path) -> None:
     note = about(find_cases(tmp_path), "train_masks.csv names 2 of 11 images")
     assert "--labels" not in note and note.endswith("rows of one image differ in what they say of it")
     with pytest.raises(DataError, match="different values of the patient"):
-        find_cases(tmp_path, hints=Hints(table=tmp_path / "train_masks.csv"))
+        find_cases(tmp_path, hints=ReadOptions(table=tmp_path / "train_masks.csv"))
 
 
 def test_a_table_with_rows_of_other_images_says_how_it_is_read(tmp_path: Path) -> None:
     table(images(tmp_path) / "meta.csv", "image,dx", [("im1", "a"), ("im2", "b"), ("gone", "a")])
     note = about(find_cases(tmp_path), "meta.csv names 2 of 10 images (column 'image'), not used: --labels ")
     assert "--drop-unpaired takes these alone" in note
-    hints = Hints(table=Path(re.findall(r"--labels (\S+)", note)[0]), drop_unpaired=True)
+    hints = ReadOptions(table=Path(re.findall(r"--labels (\S+)", note)[0]), drop_unpaired=True)
     assert len(find_cases(tmp_path, hints=hints).cases) == 2
 
 
@@ -186,7 +186,7 @@ def test_tables_that_agree_are_read_once(tmp_path: Path) -> None:
     for name, more in (("5-fold", "1"), ("10-fold", "2"), ("data", "3,4")):
         rows = [(*row, more) for row in ROWS]
         table(images(tmp_path) / f"{name}.csv", "ID,Pathology,Case," + ("x" if "," not in more else "Age,y"), rows)
-    for hints in (Hints(), Hints(columns={"label": "Pathology", "patient": "Case"})):
+    for hints in (ReadOptions(), ReadOptions(columns={"label": "Pathology", "patient": "Case"})):
         found = find_cases(tmp_path, hints=hints)
         assert found.classes == ("0", "1") and found.patients == 5
         about(
@@ -199,11 +199,11 @@ def test_tables_that_disagree_are_named_with_what_reads_each(tmp_path: Path) -> 
     table(tmp_path / "other.csv", "ID,Pathology", [(name, "01"[label == "0"]) for name, label, _ in ROWS])
     columns = {"label": "Pathology"}
     with pytest.raises(UsageError, match="no table was read") as error:
-        find_cases(tmp_path, hints=Hints(columns=columns))
+        find_cases(tmp_path, hints=ReadOptions(columns=columns))
     named = re.findall(r"--labels (\S+)", error.value.finding)
     assert named == [str(tmp_path / "one.csv"), str(tmp_path / "other.csv")]
     assert "--label-column Pathology" in error.value.remedy
-    assert all(find_cases(tmp_path, hints=Hints(table=Path(path), columns=columns)).classes for path in named)
+    assert all(find_cases(tmp_path, hints=ReadOptions(table=Path(path), columns=columns)).classes for path in named)
 
 
 def test_a_pattern_of_images_says_which_of_several_a_table_means(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_pattern_of_images_says_which_of_several_a_table_means(tmp_path: Path)
     images(tmp_path, *(f"{folder}/{n}.png" for folder in ("Images", "Images_Square", "More") for n in range(4)))
     table(tmp_path / "g.csv", "imageID,label", [(f"{n}.png", "xy"[n % 2]) for n in range(4)])
     for path in (None, tmp_path / "g.csv"):
-        found = find_cases(tmp_path, hints=Hints(images="Images/{id}.png", table=path))
+        found = find_cases(tmp_path, hints=ReadOptions(images="Images/{id}.png", table=path))
         assert {Path(case.image).parent.name for case in found.cases} == {"Images"}
         assert [case.label for case in found.cases] == ["x", "y", "x", "y"]
 
@@ -223,7 +223,7 @@ def test_a_table_above_says_how_it_is_read(tmp_path: Path) -> None:
     note = about(
         find_cases(tmp_path / "set"), "metadata.csv in the folder above names the images, and says the class and"
     )
-    found = find_cases(tmp_path / "set", hints=Hints(table=as_told(note.removesuffix(" reads it"))))
+    found = find_cases(tmp_path / "set", hints=ReadOptions(table=as_told(note.removesuffix(" reads it"))))
     assert found.classes == ("0", "1") and found.patients == 5
 
 
@@ -234,7 +234,7 @@ def test_a_table_of_how_names_begin_says_how_it_helps(tmp_path: Path) -> None:
     table(tmp_path / "marksheet.csv", "patient_id,study_id,case_csPCa", rows)
     note = about(find_cases(tmp_path), "its column 'patient_id' is how these begin")
     (pattern,) = re.findall(r"--group-by '(.+?)'", note)
-    assert find_cases(tmp_path, hints=Hints(group_by=pattern)).patients == 4
+    assert find_cases(tmp_path, hints=ReadOptions(group_by=pattern)).patients == 4
 
 
 def test_spreadsheets_are_told(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_column_that_may_be_the_class_is_told_with_its_flag(tmp_path: Path) ->
     table(images(tmp_path) / "t.csv", "image,tumour type,age,patient", rows)
     note = about(find_cases(tmp_path), "no column of t.csv was taken for the class: --label-column 'tumour type' (2 cl")
     assert "age" not in note
-    found = find_cases(tmp_path, hints=Hints(columns={"label": "tumour type"}))
+    found = find_cases(tmp_path, hints=ReadOptions(columns={"label": "tumour type"}))
     assert found.classes == ("grade 0", "grade 1")
     table(
         tmp_path / "t.csv", "image,findings", [(name, "Mass|Hernia" if dx == "0" else "Mass") for name, dx, _ in ROWS]
@@ -264,7 +264,7 @@ def test_of_tables_about_the_same_images_the_one_that_says_most_is_read(tmp_path
     assert found.form == "table" and found.patients == 5 and found.classes == ("0", "1")
     note = about(found, "data.csv was read, which says most (the class and the patient)")
     given = re.search(r"--labels '(.+)' reads another", note)
-    assert given and find_cases(tmp_path, hints=Hints(table=Path(given[1]))).patients == 0
+    assert given and find_cases(tmp_path, hints=ReadOptions(table=Path(given[1]))).patients == 0
     table(tmp_path / "visits.csv", "id,split", [(name, "train") for name, _, _ in ROWS])
     note = about(find_cases(tmp_path), "none was read, choose one with --labels")
     assert f"--labels {tmp_path}/data.csv" in note and f"--labels '{tmp_path}/its folds/5-fold.csv'" in note
@@ -391,10 +391,10 @@ def test_tables_of_findings_are_not_about_images(tmp_path: Path) -> None:
 def test_a_table_of_other_images_of_these_names_is_told(tmp_path: Path) -> None:
     """The labels of the test images for those of the validation."""
     path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
-    hints = Hints(table=path, columns={"label": "risk"})
+    hints = ReadOptions(table=path, columns={"label": "risk"})
     note = about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")
     ((folder, told),) = re.findall(r"(\S+) --labels (\S+)", note)
-    found = find_cases(Path(folder), hints=Hints(table=Path(told), columns={"label": "risk"}))
+    found = find_cases(Path(folder), hints=ReadOptions(table=Path(told), columns={"label": "risk"}))
     assert {(name, label) for name, _, label in said_of_parts(found)} == {
         (name, label) for name, _, label in truth_of_parts() if name.startswith("Test/")
     }
@@ -414,5 +414,5 @@ def test_a_hint_reads_no_folder_that_is_closed(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "access", lambda folder, mode: Path(folder) != closed and permitted(folder, mode))
     monkeypatch.setattr(os, "scandir", refused)
-    hints = Hints(table=path, columns={"label": "risk"})
+    hints = ReadOptions(table=path, columns={"label": "risk"})
     about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")

@@ -9,8 +9,8 @@ from torch import Tensor
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import guide_one_hot
-from sfumato.diffusion.level.law import Centred
 from sfumato.diffusion.level.schedule import VE, VP, Discrete, cosine, zero_terminal
+from sfumato.diffusion.level.training_noise import ShiftedCosine
 from sfumato.diffusion.loss import cross_entropy
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ancestral import ancestral
@@ -187,7 +187,7 @@ def test_posterior_kl_has_a_gradient_and_none_at_the_truth():
 
 def test_training_times_and_the_schedules_that_fit():
     u = torch.linspace(0.01, 0.99, 99)
-    law = Centred(log_snr=-5.0)
+    law = ShiftedCosine(log_snr=-5.0)
     gaussian = Gaussian(schedule=PROCESS.schedule, prediction="logits", training=law)
     assert torch.equal(Categorical(schedule=PROCESS.schedule, training=law).times(u), gaussian.times(u))
     with pytest.raises(ValueError, match="variance-preserving"):

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from sfumato.diffusion.family.beta_schedule import BetaSchedule, geometric_grid
 from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.divergence import Divergence
-from sfumato.diffusion.family.fading import Fading, geometric_grid
-from sfumato.diffusion.level.schedule import Levels, critical_grid, karras_grid, log_snr_grid, uniform_grid
+from sfumato.diffusion.level.schedule import NoiseLevels, critical_grid, karras_grid, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Process
 from sfumato.randomness import Noise
 
@@ -21,7 +21,7 @@ def one_hot(classes: int, *size: int) -> torch.Tensor:
 
 
 def test_it_is_a_process_with_levels():
-    assert isinstance(MASKS, Process) and isinstance(MASKS.schedule, Levels)
+    assert isinstance(MASKS, Process) and isinstance(MASKS.schedule, NoiseLevels)
 
 
 def test_two_classes_are_beta_diffusion():
@@ -117,13 +117,13 @@ def test_guidance_in_logits():
     [
         (
             "needs a schedule with a floor",
-            lambda: Dirichlet(kind="images", schedule=Fading(eta=9, shift=0.1, scale=0.8)),
+            lambda: Dirichlet(kind="images", schedule=BetaSchedule(eta=9, shift=0.1, scale=0.8)),
         ),
         ("no intensity", lambda: for_images(())),
         ("masks have no intensity", lambda: Dirichlet(kind="masks", schedule=MASKS.schedule, start=(0.0,))),
-        ("below 1", lambda: Fading(eta=9, shift=0.5, scale=0.5)),
-        ("above 0", lambda: Fading(eta=0, shift=0.5, scale=0.4)),
-        ("fade", lambda: Fading(eta=9, shift=0.1, scale=0.4, end=11)),
+        ("below 1", lambda: BetaSchedule(eta=9, shift=0.5, scale=0.5)),
+        ("above 0", lambda: BetaSchedule(eta=0, shift=0.5, scale=0.4)),
+        ("fade", lambda: BetaSchedule(eta=9, shift=0.1, scale=0.4, end=11)),
         ("the data have 4", lambda: MASKS.channels(4)),
     ],
 )

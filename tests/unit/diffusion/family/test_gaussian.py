@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
-from sfumato.diffusion.level.law import Centred, LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import EDM, VE, VP, Schedule, cosine, linear, zero_terminal
+from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, ShiftedCosine, Uniform
 from sfumato.randomness import Noise
 
 SCHEDULES: dict[str, Schedule] = {"linear": linear(), "cosine": cosine(), "vp": VP(), "ve": VE(), "edm": EDM()}
@@ -286,7 +286,7 @@ def test_log_normal_noise(schedule: str):
 @pytest.mark.parametrize("schedule", ["edm", "cosine"])
 def test_centred_noise(schedule: str):
     """-2 ln tan(pi u / 2), the cosine schedule's own law, with its median moved to the wanted log-SNR."""
-    log_snr = -2 * log_ratio(process(schedule, "x0", training=Centred(log_snr=-4.0)))
+    log_snr = -2 * log_ratio(process(schedule, "x0", training=ShiftedCosine(log_snr=-4.0)))
     assert float(log_snr.median()) == pytest.approx(-4, abs=1e-3)
     quarter = -4 - 2 * math.log(math.tan(math.pi / 8))
     assert float(log_snr.quantile(0.75)) == pytest.approx(quarter, abs=1e-3)
@@ -303,9 +303,9 @@ def test_uniform_times():
     assert float(times[0]) == pytest.approx(0.1, abs=1e-4) and float(times.mean()) == pytest.approx(0.55, abs=1e-4)
 
 
-@pytest.mark.parametrize("training", [LogNormal(), Centred(log_snr=-3.0)])
+@pytest.mark.parametrize("training", [LogNormal(), ShiftedCosine(log_snr=-3.0)])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_extreme_draws_are_times(schedule: str, training: LogNormal | Centred):
+def test_extreme_draws_are_times(schedule: str, training: LogNormal | ShiftedCosine):
     extreme = torch.tensor([0.0, 2**-24, 1 - 2**-24])
     times = process(schedule, "eps", training=training).times(extreme)
     assert torch.isfinite(times).all() and times.min() > 0 and times.max() <= 1

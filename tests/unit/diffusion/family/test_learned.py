@@ -11,8 +11,8 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance, LossType
 from sfumato.diffusion.guidance import Guided
-from sfumato.diffusion.level.law import Uniform
 from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid
+from sfumato.diffusion.level.training_noise import Uniform
 from sfumato.diffusion.process import Condition, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.randomness import Noise
@@ -68,13 +68,15 @@ def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
 
 @pytest.mark.parametrize("name", [name for name, entry in SAMPLERS.items() if entry.suits(LEARNED)])
 def test_every_sampler_takes_what_it_needs(name: str):
-    process = SAMPLERS[name].walked(LEARNED)
+    process = SAMPLERS[name].sampled_process(LEARNED)
     assert isinstance(process, LearnedVariance) == (name == "ancestral")
     noise, like = Noise([1, 2]), torch.zeros(2, 1, 4, 4)
     denoise = Guided(process, Denoiser(process, network, clip=1.0), scale=2.0, unlabelled=3)
     x = process.prior(like, noise, t=1.0)
     times = log_snr_grid(GAUSSIAN.schedule, 5)
-    for step in SAMPLERS[name].walk(process, denoise, x, Condition(label=torch.tensor([0, 1])), noise, times=times):
+    for step in SAMPLERS[name].sampling_loop(
+        process, denoise, x, Condition(label=torch.tensor([0, 1])), noise, times=times
+    ):
         assert step.x.shape == step.x0.shape == like.shape and step.x.isfinite().all()
 
 

@@ -21,7 +21,7 @@ from sfumato.randomness import Noise
 LIKE = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
 SUITABLE = {name: entry for name, entry in CATALOGUE.items() if entry.suits(Gaussian(schedule=EDM(), prediction="x0"))}
 SAMPLERS = {
-    **{name: entry.walk for name, entry in SUITABLE.items()},
+    **{name: entry.sampling_loop for name, entry in SUITABLE.items()},
     "ddim-eta0.5": partial(ddim, eta=0.5),
     "heun-churn": partial(heun, churn=Churn(amount=5.0)),
     "dpmpp_3m-lower": partial(dpmpp_3m, falling=2),
@@ -35,7 +35,7 @@ def half(x_t: Tensor, t: float, condition: Condition) -> Tensor:
     return torch.tanh(x_t / 2)
 
 
-def walk(sampler, process, times, *, seeds=(3, 4), like=LIKE, denoise=half):
+def sampling_loop(sampler, process, times, *, seeds=(3, 4), like=LIKE, denoise=half):
     noise = Noise(seeds)
     return list(sampler(process, denoise, process.prior(like, noise, t=times[0]), Condition(), noise, times=times))
 
@@ -45,7 +45,7 @@ def walk(sampler, process, times, *, seeds=(3, 4), like=LIKE, denoise=half):
 def test_steps_hold_times_states_and_estimates(name: str, steps: int):
     process = Gaussian(schedule=cosine(), prediction="v")
     times = uniform_grid(steps)
-    walked = walk(SAMPLERS[name], process, times)
+    walked = sampling_loop(SAMPLERS[name], process, times)
     if name == "dpm_fast":  # its steps are longer than those of the grid
         assert walked[-1].t == 0
     else:
@@ -75,7 +75,7 @@ def test_calls(name: str):
         calls.append(t)
         return half(x_t, t, condition)
 
-    walk(SAMPLERS[name], Gaussian(schedule=cosine(), prediction="v"), uniform_grid(6), denoise=counting)
+    sampling_loop(SAMPLERS[name], Gaussian(schedule=cosine(), prediction="v"), uniform_grid(6), denoise=counting)
     assert len(calls) == CATALOGUE[name.partition("-")[0]].calls(6)
 
 
@@ -83,7 +83,7 @@ def test_eta_one_is_ancestral_and_eta_zero_euler():
     process = Gaussian(schedule=linear(), prediction="eps")
     times = uniform_grid(9)
     for one, other in [(partial(ddim, eta=1.0), ancestral), (ddim, euler)]:
-        for a, b in zip(walk(one, process, times), walk(other, process, times), strict=True):
+        for a, b in zip(sampling_loop(one, process, times), sampling_loop(other, process, times), strict=True):
             torch.testing.assert_close(a.x, b.x, rtol=1e-10, atol=1e-12)
 
 
@@ -91,7 +91,7 @@ def test_ddim_spread_does_not_follow_the_large_variance():
     """eta is a share of the posterior's spread; with the forward step's spread sigma_s^2 - c^2 would be negative."""
     times = uniform_grid(4)
     large, small = (
-        walk(partial(ddim, eta=1.0), Gaussian(schedule=cosine(), prediction="eps", variance=variance), times)
+        sampling_loop(partial(ddim, eta=1.0), Gaussian(schedule=cosine(), prediction="eps", variance=variance), times)
         for variance in ("large", "small")
     )
     assert torch.equal(large[-1].x, small[-1].x)
@@ -108,7 +108,9 @@ def test_churn_beyond_the_end_of_a_table_adds_no_noise(sampler):
         return torch.zeros_like(x_t)
 
     big = torch.zeros(1, 1, 200, 200, dtype=torch.float64)
-    walk(partial(sampler, churn=Churn(amount=2.0)), process, uniform_grid(5), seeds=[0], like=big, denoise=watching)
+    sampling_loop(
+        partial(sampler, churn=Churn(amount=2.0)), process, uniform_grid(5), seeds=[0], like=big, denoise=watching
+    )
     for spread, (_, sigma) in asked[:1]:
         assert spread == pytest.approx(sigma, rel=0.01)
 

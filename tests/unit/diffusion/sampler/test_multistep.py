@@ -46,7 +46,7 @@ def bent(x_t: Tensor, t: float, condition: Condition) -> Tensor:
     return torch.tanh(x_t / 2)
 
 
-def walk(sampler, times, *, process=PROCESS, denoise=bent):
+def sampling_loop(sampler, times, *, process=PROCESS, denoise=bent):
     noise = Noise([3, 4])
     x = process.prior(LIKE, noise, t=times[0])
     return list(sampler(process, denoise, x, Condition(), noise, times=times))
@@ -56,7 +56,7 @@ def walk(sampler, times, *, process=PROCESS, denoise=bent):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_steps_hold_times_states_and_estimates(name: str, steps: int):
     times = uniform_grid(steps)
-    walked = walk(SAMPLERS[name], times)
+    walked = sampling_loop(SAMPLERS[name], times)
     assert [step.t for step in walked] == times[1:]
     assert all(step.x.dtype == torch.float64 and step.x.isfinite().all() for step in walked)
     if name != "lms":
@@ -100,7 +100,7 @@ def test_memory_does_not_grow(name: str):
 @pytest.mark.parametrize("sampler", [dpm_multistep, deis, lms])
 def test_the_first_order_of_all_is_euler(sampler):
     times = uniform_grid(9)
-    for a, b in zip(walk(partial(sampler, order=1), times), walk(euler, times), strict=True):
+    for a, b in zip(sampling_loop(partial(sampler, order=1), times), sampling_loop(euler, times), strict=True):
         torch.testing.assert_close(a.x, b.x, rtol=1e-10, atol=1e-11)
 
 
@@ -122,7 +122,7 @@ def test_float32_keeps_its_digits_where_almost_nothing_of_the_data_is_left(name:
 def test_a_correction_moves_the_state_that_the_network_saw():
     """The second step of UniPC starts at the corrected state, that of DPM-Solver++(2M) where the first one ended."""
     times = uniform_grid(5)
-    plain, corrected = walk(partial(dpmpp_2m, falling=2), times), walk(unipc, times)
+    plain, corrected = sampling_loop(partial(dpmpp_2m, falling=2), times), sampling_loop(unipc, times)
     assert torch.equal(plain[0].x, corrected[0].x)
     assert (plain[1].x - corrected[1].x).abs().max() > 1e-4
 
@@ -143,4 +143,4 @@ def test_eta_draws_noise_of_the_items_and_without_it_none_is_drawn(sampler):
 @pytest.mark.parametrize("sampler", [unipc, dpm_multistep, deis, lms])
 def test_an_order_that_there_is_not(sampler):
     with pytest.raises(ValueError, match="order 1 to 4, not 5"):
-        walk(partial(sampler, order=5), uniform_grid(4))
+        sampling_loop(partial(sampler, order=5), uniform_grid(4))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
-from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 
@@ -45,5 +45,5 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pack(real: Path) -> Pack:
-    return Pack.open(real)
+def dataset(real: Path) -> Dataset:
+    return Dataset.open(real)

@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from tests.unit.evaluation.images.conftest import blobs
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Pack
 from sfumato.evaluation.images.compare import Compared, compare_images
 from sfumato.evaluation.images.draws import Sets, plan_groups
 from sfumato.evaluation.images.panel import (
@@ -24,12 +24,12 @@ from sfumato.evaluation.images.panel import (
 )
 from sfumato.evaluation.images.read import ImageSet, of_pack, real_images
 from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_sentences
-from sfumato.evaluation.images.spaces import Space, Wish, make_space
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, Space, make_space
 from sfumato.metrics.table import MATCHED, POOLED
 from sfumato.typing import Data
 
 COUNT = 80
-WISHES = [Wish("own"), Wish("radiomics"), Wish("pixels")]
+WISHES = [FeatureSpaceSpec("own"), FeatureSpaceSpec("radiomics"), FeatureSpaceSpec("pixels")]
 DISTANCES = ("kid", "frechet")
 
 
@@ -42,13 +42,13 @@ def few_steps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def spaces(pack: Pack) -> list[Space]:
-    return [make_space(wish, pack, device="cpu", seed=0) for wish in WISHES]
+def spaces(dataset: Dataset) -> list[Space]:
+    return [make_space(wish, dataset, device="cpu", seed=0) for wish in WISHES]
 
 
 @pytest.fixture(scope="module")
-def held_out(pack: Pack) -> Data:
-    return pack.images([*pack.rows("validation"), *pack.rows("test")])
+def held_out(dataset: Dataset) -> Data:
+    return dataset.images([*dataset.rows("validation"), *dataset.rows("test")])
 
 
 def fresh(seed: int = 5, first: int = COUNT // 2) -> np.ndarray:
@@ -108,8 +108,8 @@ def test_every_defect_is_noticed_by_a_space(spaces: list[Space], held_out: Data,
         assert {"coverage", "recall", "duplicates"} <= noticed and ("ms_ssim" in noticed or defect == "collapse")
 
 
-def test_copies_are_noticed_by_no_space(spaces: list[Space], held_out: Data, pack: Pack):
-    copies = pack.images(pack.rows("train")[::5][:COUNT])
+def test_copies_are_noticed_by_no_space(spaces: list[Space], held_out: Data, dataset: Dataset):
+    copies = dataset.images(dataset.rows("train")[::5][:COUNT])
     assert max(scores(measured(spaces, held_out, copies))) < 3.5
 
 
@@ -120,13 +120,13 @@ def as_images(pixels: np.ndarray, labels: str) -> ImageSet:
     return ImageSet(cases, lambda places: shown[list(places)], "samples")
 
 
-def test_a_comparison_whole(pack: Pack):
-    training = of_pack(pack, pack.rows("train"), "training part")
-    real = real_images(pack, "auto", name="real")
+def test_a_comparison_whole(dataset: Dataset):
+    training = of_pack(dataset, dataset.rows("train"), "training part")
+    real = real_images(dataset, "auto", name="real")
     generated = as_images(noisy(fresh(first=60), 0.05), "a" * 60 + "b" * 20)
     told: list[str] = []
     found = compare_images(
-        Compared(pack=pack, real=real, generated=generated, training=training), WISHES, tell=told.append, seed=1
+        Compared(dataset=dataset, real=real, generated=generated, training=training), WISHES, tell=told.append, seed=1
     )
     assert told == ["space own", "space radiomics", "space pixels", "similarity of pairs, duplicates"]
     assert [group.name for group in found.groups] == [POOLED, MATCHED, "a", "b"]

@@ -8,19 +8,22 @@ import pytest
 import torch
 from tests.unit.evaluation.images.conftest import blobs, write
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.read import gathered, real_images, sample_images
-from sfumato.evaluation.images.spaces import Wish, make_space
+from sfumato.evaluation.images.spaces import FeatureSpaceSpec, make_space
 from sfumato.evaluation.images.statistics import measure_reference, read_reference, reference_space, write_reference
 from sfumato.metrics.fidelity import frechet
 from sfumato.networks.foreign.inception import Inception
 
 
 @pytest.mark.parametrize("kind", ["radiomics", "pixels"])
-def test_what_is_written_comes_back_with_its_space(kind: str, pack: Pack, tmp_path: Path):
-    space, real = make_space(Wish(kind), pack, device="cpu", seed=0), real_images(pack, "all", name="real")
-    about = write_reference(tmp_path / "stats.npz", space, real, pack.spec)
+def test_what_is_written_comes_back_with_its_space(kind: str, dataset: Dataset, tmp_path: Path):
+    space, real = (
+        make_space(FeatureSpaceSpec(kind), dataset, device="cpu", seed=0),
+        real_images(dataset, "all", name="real"),
+    )
+    about = write_reference(tmp_path / "stats.npz", space, real, dataset.spec)
     with np.load(tmp_path / "stats.npz") as stored:  # as EDM reads it
         features = space.features(real.fetch(range(len(real))))
         np.testing.assert_allclose(stored["mu"], features.mean(0), atol=1e-9)
@@ -31,7 +34,7 @@ def test_what_is_written_comes_back_with_its_space(kind: str, pack: Pack, tmp_pa
     assert set(reference.classes) == {"a", "b"}
     for kind in (0, 1):
         write(tmp_path / "samples", blobs(30, seed=9, kind=kind), "ab"[kind])
-    samples = sample_images(tmp_path / "samples", pack.spec)
+    samples = sample_images(tmp_path / "samples", dataset.spec)
     again = reference_space(reference, (), device="cpu")
     rows = list(measure_reference(again, reference, samples, seed=0))
     assert [row.group for row in rows] == ["(all)", "a", "b"] and all(np.isnan(row.z) for row in rows)
@@ -42,17 +45,17 @@ def test_what_is_written_comes_back_with_its_space(kind: str, pack: Pack, tmp_pa
     assert rows[0].low < rows[0].value < rows[0].high and [row.images for row in rows] == [60, 30, 30]
 
 
-def test_files_of_others_need_inception_of_the_same_size(tmp_path: Path, pack: Pack):
+def test_files_of_others_need_inception_of_the_same_size(tmp_path: Path, dataset: Dataset):
     np.savez(tmp_path / "edm.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     reference = read_reference(tmp_path / "edm.npz")
     assert not reference.about and not reference.classes
     with pytest.raises(UsageError, match="space of inception") as refused:
-        reference_space(reference, [Wish("own")], device="cpu")
+        reference_space(reference, [FeatureSpaceSpec("own")], device="cpu")
     assert "inception:FILE" in str(refused.value)
-    small = make_space(Wish("pixels"), pack, device="cpu", seed=0)
+    small = make_space(FeatureSpaceSpec("pixels"), dataset, device="cpu", seed=0)
     write(tmp_path / "samples", blobs(10, seed=0, kind=0))
     with pytest.raises(DataError, match="2048 features"):
-        list(measure_reference(small, reference, sample_images(tmp_path / "samples", pack.spec), seed=0))
+        list(measure_reference(small, reference, sample_images(tmp_path / "samples", dataset.spec), seed=0))
 
 
 def test_other_weights_than_those_of_the_reference_are_refused(tmp_path: Path):
@@ -62,7 +65,7 @@ def test_other_weights_than_those_of_the_reference_are_refused(tmp_path: Path):
     np.savez(tmp_path / "r.npz", mu=np.zeros(2048), sigma=np.eye(2048), about=np.array(json.dumps(about)))
     reference = read_reference(tmp_path / "r.npz")
     with pytest.raises(UsageError, match="other weights"):
-        reference_space(reference, [Wish("inception", str(tmp_path / "weights.pth"))], device="cpu")
+        reference_space(reference, [FeatureSpaceSpec("inception", str(tmp_path / "weights.pth"))], device="cpu")
 
 
 def test_damaged_files_are_refused(tmp_path: Path):

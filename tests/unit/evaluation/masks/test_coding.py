@@ -4,7 +4,7 @@ import pytest
 
 from sfumato.data.mask import MaskRule
 from sfumato.errors import DataError
-from sfumato.evaluation.masks.coding import decide_coding
+from sfumato.evaluation.masks.label_encoding import decide_coding
 
 WHITE = MaskRule((0, 255), None, "0/255")
 INDEX = MaskRule((0, 1), None, "indices")

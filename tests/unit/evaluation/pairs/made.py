@@ -6,10 +6,10 @@ import numpy as np
 from torch import nn
 
 from sfumato.builder.process import build_process
+from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.experiment.run import Model
 from sfumato.recipe import load_recipe
@@ -27,7 +27,7 @@ def spec_of(size: int = 8, *, classes: Sequence[str] = (), modality: str | None 
 
 def pack_of(
     masks: np.ndarray | None = None, *, missed: Sequence[int] = (), labels: Sequence[str] = (), **spec: object
-) -> Pack:
+) -> Dataset:
     """Training cases with these masks (n, readers, h, w), whose images are their masks.
 
     Args:
@@ -50,11 +50,11 @@ def pack_of(
         modality=spec.get("modality"),  # type: ignore[arg-type]
     )  # fmt: skip
     sizes = [OriginalSize(known.size)] * len(masks)
-    return Pack(known, cases, sizes, masks[:, 0, ..., None] * np.uint8(255), masks)
+    return Dataset(known, cases, sizes, masks[:, 0, ..., None] * np.uint8(255), masks)
 
 
-def model_of(pack: Pack, pairs: str = "none", task: str = "segment") -> Model:
+def model_of(dataset: Dataset, pairs: str = "none", task: str = "segment") -> Model:
     settings = ["data.size=[8, 8]"] + ([f"data.pairs={pairs}", "process.sigma_data=0.5"] if task == "generate" else [])
     recipe = load_recipe(task, settings=settings)  # type: ignore[arg-type]
     process = build_process(load_recipe("generate", settings=["process.sigma_data=0.5"]))
-    return Model("a model", recipe, pack.spec, process, nn.Linear(1, 1), 0, "5ha256")
+    return Model("a model", recipe, dataset.spec, process, nn.Linear(1, 1), 0, "5ha256")

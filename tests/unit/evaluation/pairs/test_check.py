@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import check as checking
 from sfumato.evaluation.pairs.check import Check, Reader, check_fits
 from sfumato.evaluation.pairs.making import Maker, stored_mask
 from sfumato.evaluation.pairs.sources import ChangedMasks, SampledMasks
-from sfumato.experiment.inference import Made, Wanted
+from sfumato.experiment.inference import GeneratedImage, SampleRequest
 from sfumato.experiment.sampling import Drawing
 from sfumato.tasks.task import Sampler
 
@@ -48,16 +48,16 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 
 def test_the_threshold_is_the_quantile_of_real_dice() -> None:
     """Of 8 pixels m are missed: Dice 2 (8 - m) / (16 - m)."""
-    pack = pack_of(missed=SHARES)
-    check = Check.of(MODEL, pack, quantile=0.25, batch=2)
+    dataset = pack_of(missed=SHARES)
+    check = Check.of(MODEL, dataset, quantile=0.25, batch=2)
     dice = [2 * (8 - m) / (16 - m) for m in SHARES]
     assert check.real == pytest.approx(dice)
     assert check.threshold == pytest.approx(sorted(dice)[1]), "a quarter of five values lies below the second"
     assert check.keeps(check.threshold) and not check.keeps(check.threshold - 1e-6)
-    image, mask = pack.images([0]), pack.masks([0]).numpy()
+    image, mask = dataset.images([0]), dataset.masks([0]).numpy()
     picture = ((image + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).numpy()
     assert check.dice(picture, mask, ["x/1"]) == pytest.approx([14 / 15])
-    assert check.told()["threshold"] == check.threshold
+    assert check.summary()["threshold"] == check.threshold
 
 
 def test_empty_pairs_count_where_real_cases_are_empty(reader: Reader) -> None:
@@ -71,9 +71,9 @@ def test_what_can_be_no_check_is_refused() -> None:
     for quantile in (-0.1, 1.0):
         with pytest.raises(UsageError, match="quantile"):
             Check.of(MODEL, pack_of(missed=SHARES), quantile=quantile)
-    pack = pack_of(missed=SHARES)
-    cases = [replace(case, split="train") for case in pack.cases]
-    unread = Pack(pack.spec, cases, pack._sizes, pack._images, pack._masks)
+    dataset = pack_of(missed=SHARES)
+    cases = [replace(case, split="train") for case in dataset.cases]
+    unread = Dataset(dataset.spec, cases, dataset._sizes, dataset._images, dataset._masks)
     with pytest.raises(UsageError, match="validation"):
         Check.of(MODEL, unread, quantile=0.1)
     with pytest.raises(UsageError, match="size: "):
@@ -89,12 +89,12 @@ def test_attempts_are_judged_and_named_by_their_seed(monkeypatch: pytest.MonkeyP
         mask = np.zeros((8, 8), np.uint8)
         mask[2, :8] = 1
         for each in wanted:
-            yield Made(each, mask[..., None] * np.uint8(255), mask)
+            yield GeneratedImage(each, mask[..., None] * np.uint8(255), mask)
 
     monkeypatch.setattr(making, "make", make)
     check = Check(reader=reader, real=(0.8,), quantile=0.0, may_be_empty=False)
     maker = Maker(model=MODEL, drawing=Drawing(SAMPLER, UNGUIDED, 1), check=check)
-    wanted = [Wanted(number, None, seed) for number, seed in enumerate((0, 2, 3, 8, 1))]
+    wanted = [SampleRequest(number, None, seed) for number, seed in enumerate((0, 2, 3, 8, 1))]
     pairs = list(maker.pairs(wanted, batch=2))
     assert [pair.wanted for pair in pairs] == wanted and {pair.source for pair in pairs} == {"joint"}
     assert [pair.kept for pair in pairs] == [True, True, False, False, True], "2 (8 - m) / (16 - m) >= 0.8"
@@ -149,4 +149,4 @@ def test_an_attempt_costs_what_all_its_networks_cost(reader: Reader) -> None:
     drawn = SampledMasks(model=masks, sampler=masks.sampler(steps=4))
     check = Check(reader=replace(reader, members=3), real=(0.5,), quantile=0.1, may_be_empty=False)
     assert replace(plain, masks=drawn, check=check).calls == 5 + 4 + 3
-    assert replace(plain, masks=ChangedMasks(pack=pack_of(), strength=1.0)).calls == 5
+    assert replace(plain, masks=ChangedMasks(dataset=pack_of(), strength=1.0)).calls == 5

@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from sfumato.errors import DataError
-from sfumato.evaluation.prove.arms import Arm, Stock, TrainingUnit
+from sfumato.evaluation.prove.arms import Arm, DataPool, TrainingUnit
 
-STOCK = Stock(real=["a"] * 6 + ["b"] * 2, synthetic=["a", "b"] * 10)
-FILLED = Stock(real=["a"] * 6 + ["b"] * 2, synthetic=["a", "b"] * 10, balance=True)
+STOCK = DataPool(real=["a"] * 6 + ["b"] * 2, synthetic=["a", "b"] * 10)
+FILLED = DataPool(real=["a"] * 6 + ["b"] * 2, synthetic=["a", "b"] * 10, balance=True)
 
 
-def classes(stock: Stock, unit: TrainingUnit) -> Counter[str]:
+def classes(stock: DataPool, unit: TrainingUnit) -> Counter[str]:
     every = [*stock.real, *stock.synthetic]
     return Counter(every[row] for row in stock.rows(unit))
 
@@ -56,9 +56,9 @@ def test_classes_are_filled_up_and_no_further() -> None:
 def test_what_cannot_be_done_is_told() -> None:
     assert (
         "lacks 4: it is not filled up"
-        in Stock(real=FILLED.real, synthetic=["b"], balance=True).notes([1], classify=True)[0]
+        in DataPool(real=FILLED.real, synthetic=["b"], balance=True).notes([1], classify=True)[0]
     )
-    few = Stock(real=["a", "b"] * 5, synthetic=["a"] * 5)
+    few = DataPool(real=["a", "b"] * 5, synthetic=["a"] * 5)
     assert [arm.ratio for arm in few.arms([0.2, 1, 2]) if arm.kind == "synthetic"] == [0.2, 0.5]
     notes = few.notes([0.2, 1, 2], classify=True)
     assert [note[:37] for note in notes[:2]] == [
@@ -75,7 +75,7 @@ def test_what_cannot_be_done_is_told() -> None:
 
 def test_a_class_without_real_images_cannot_be_duplicated() -> None:
     with pytest.raises(DataError, match="class 'c'"):
-        Stock(real=["a", "b"], synthetic=["c", "c"]).rows(TrainingUnit(Arm("duplicates", 1.0), 0))
+        DataPool(real=["a", "b"], synthetic=["c", "c"]).rows(TrainingUnit(Arm("duplicates", 1.0), 0))
 
 
 def test_weights_give_each_class_the_same_sum() -> None:

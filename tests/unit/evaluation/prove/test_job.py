@@ -4,7 +4,7 @@ import pytest
 
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.source import Found
+from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 from sfumato.evaluation.prove.job import decide_job
 
@@ -15,8 +15,8 @@ def real(*, classes: int, readers: int) -> Spec:
                 readers=readers)  # fmt: skip
 
 
-def samples(*, masks: bool) -> Found:
-    return Found((Case(id="x", image="x.png", masks=("m.png",) if masks else ()),), (), ())
+def samples(*, masks: bool) -> DiscoveredDataset:
+    return DiscoveredDataset((Case(id="x", image="x.png", masks=("m.png",) if masks else ()),), (), ())
 
 
 @pytest.mark.parametrize(

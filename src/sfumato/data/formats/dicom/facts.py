@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
-from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
+from sfumato.data.formats.dicom.file import DicomDataset, has_preamble, not_understood, quiet, read_dataset
 from sfumato.data.formats.dicom.frames import FRAME_TAGS, SPACINGS, Frame, read_frames
 from sfumato.data.formats.dicom.structures import CONTOURS, references, space, structure_regions, unclosed
 from sfumato.data.formats.grid import MAX_VOXELS
@@ -206,7 +206,7 @@ def _read_facts(path: Path, _changed: int) -> DicomFacts:
         raise not_understood(path, finding) from None
 
 
-def _facts(path: Path, dataset: Dataset) -> DicomFacts:
+def _facts(path: Path, dataset: DicomDataset) -> DicomFacts:
     encoding = _encoding(path, dataset)
     contours = dataset.get("Modality") == CONTOURS
     segmentation = CONTOURS if contours else dataset.get("SegmentationType")
@@ -241,7 +241,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _segments(dataset: Dataset) -> Iterator[tuple[int, str]]:
+def _segments(dataset: DicomDataset) -> Iterator[tuple[int, str]]:
     for item in dataset.get("SegmentSequence") or ():
         yield int(item.SegmentNumber), str(item.SegmentLabel)
 
@@ -251,7 +251,7 @@ def _words(value: Any) -> tuple[str, ...]:
     return () if not value else (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
-def _hidden(dataset: Dataset, tag: str) -> bytes | None:
+def _hidden(dataset: DicomDataset, tag: str) -> bytes | None:
     """What a tag says, as a hash; None where it says nothing."""
     text = "".join(str(dataset.get(tag) or "").split()).casefold()
     return None if text in _NOBODY else hidden(text)
@@ -262,12 +262,12 @@ def hidden(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
 
 
-def _sop_name(dataset: Dataset) -> str:
+def _sop_name(dataset: DicomDataset) -> str:
     uid = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     return str(uid.name) if uid is not None and uid.name != str(uid) else "an unknown kind of object"
 
 
-def _references(dataset: Dataset) -> Iterator[str]:
+def _references(dataset: DicomDataset) -> Iterator[str]:
     for series in dataset.get("ReferencedSeriesSequence") or ():
         yield str(series.get("SeriesInstanceUID", ""))
         for instance in series.get("ReferencedInstanceSequence") or ():
@@ -281,7 +281,7 @@ def _references(dataset: Dataset) -> Iterator[str]:
     yield from references(dataset)
 
 
-def _encoding(path: Path, dataset: Dataset) -> Encoding | None:
+def _encoding(path: Path, dataset: DicomDataset) -> Encoding | None:
     if dataset.get("Modality") in NO_IMAGES:
         return None
     if "Rows" not in dataset or "Columns" not in dataset:
@@ -306,7 +306,7 @@ def _encoding(path: Path, dataset: Dataset) -> Encoding | None:
     return encoding
 
 
-def _refuse_strange(path: Path, encoding: Encoding, dataset: Dataset) -> None:
+def _refuse_strange(path: Path, encoding: Encoding, dataset: DicomDataset) -> None:
     rows, columns, count, samples = encoding[:4]
     if min(rows, columns, count) < 1 or samples not in (1, 3) or encoding.stored > encoding.allocated:
         raise not_understood(path, f"{columns} x {rows} pixels, {count} frames, {samples} numbers per pixel")
@@ -319,14 +319,14 @@ def _refuse_strange(path: Path, encoding: Encoding, dataset: Dataset) -> None:
         raise not_understood(path, "its frames are tiles of one large slide")
 
 
-def _syntax(dataset: Dataset) -> str:
+def _syntax(dataset: DicomDataset) -> str:
     """The transfer syntax; files without group 2 do not say it, but were read by it."""
     named = dataset.file_meta.get("TransferSyntaxUID")
     plain = "1.2.840.10008.1.2" if dataset.original_encoding[0] else "1.2.840.10008.1.2.1"
     return str(named or plain)
 
 
-def _padding(dataset: Dataset) -> tuple[int, int] | None:
+def _padding(dataset: DicomDataset) -> tuple[int, int] | None:
     if dataset.get("PixelPaddingValue") is None or dataset.get("SamplesPerPixel", 1) != 1:
         return None
     first = int(dataset.PixelPaddingValue)
@@ -335,14 +335,14 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     return ends[0], ends[1]
 
 
-def _as_stored(number: int, dataset: Dataset) -> int:
+def _as_stored(number: int, dataset: DicomDataset) -> int:
     """With the sign that the pixels have: writers often confuse the two kinds."""
     bits = int(dataset.BitsAllocated)
     number %= 2**bits
     return number - 2**bits if dataset.get("PixelRepresentation") == 1 and number >= 2 ** (bits - 1) else number
 
 
-def _zero_spacings(dataset: Dataset) -> Iterator[str]:
+def _zero_spacings(dataset: DicomDataset) -> Iterator[str]:
     """Spacings that are there and say nothing."""
     for name in SPACINGS:
         value = dataset.get(name)
@@ -350,7 +350,7 @@ def _zero_spacings(dataset: Dataset) -> Iterator[str]:
             yield f"its {name} is {_told(value)}, which is no size: passed over"
 
 
-def _refuse_spacings(path: Path, dataset: Dataset) -> None:
+def _refuse_spacings(path: Path, dataset: DicomDataset) -> None:
     """Name the spacing that cannot be one, before all frames are read."""
     for name in SPACINGS:
         value = dataset.get(name)

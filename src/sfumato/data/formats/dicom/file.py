@@ -22,7 +22,7 @@ from sfumato.shortage import raise_shortage
 
 _WHOLE = "a whole DICOM file"
 
-Dataset = Any
+DicomDataset = Any
 """A data set of pydicom, which is installed with the extra only."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -103,7 +103,7 @@ def _starts_well(head: bytes) -> bool:
     return int.from_bytes(head[6:8] if explicit else head[4:8], "little") < 1024
 
 
-def read_dataset(path: Path, tags: Sequence[str] | None, *, pixels: bool = False) -> Dataset:
+def read_dataset(path: Path, tags: Sequence[str] | None, *, pixels: bool = False) -> DicomDataset:
     """Some tags of a file (all for None), with or without its pixels.
 
     Raises:

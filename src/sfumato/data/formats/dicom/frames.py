@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
-from sfumato.data.formats.dicom.file import Dataset
+from sfumato.data.formats.dicom.file import DicomDataset
 
 FRAME_TAGS = (
     "SharedFunctionalGroupsSequence",
@@ -61,7 +61,7 @@ class Frame(NamedTuple):
     segment: int | None
 
 
-def read_frames(path: Path, dataset: Dataset, count: int | None) -> Iterator[Frame]:
+def read_frames(path: Path, dataset: DicomDataset, count: int | None) -> Iterator[Frame]:
     """One for each functional group, or else one that stands for all frames.
 
     Args:
@@ -81,7 +81,7 @@ def read_frames(path: Path, dataset: Dataset, count: int | None) -> Iterator[Fra
         yield _frame([*([] if group is None else [group]), *shared], dataset)
 
 
-def _frame(levels: Sequence[Dataset], dataset: Dataset) -> Frame:
+def _frame(levels: Sequence[DicomDataset], dataset: DicomDataset) -> Frame:
     def find(sequence: str, keyword: str) -> Any:
         """The value of the frame's own functional group, else of the shared one, else of the file."""
         for level in levels:
@@ -108,7 +108,7 @@ def _frame(levels: Sequence[Dataset], dataset: Dataset) -> Frame:
     )
 
 
-def _of_regions(dataset: Dataset) -> list[float] | None:
+def _of_regions(dataset: DicomDataset) -> list[float] | None:
     """Millimetres between rows and columns of an ultrasound image, where its regions of two dimensions agree.
 
     Source: DICOM PS3.3 C.8.5.5 (RegionSpatialFormat 1 is a plane, unit 3 is the centimetre).

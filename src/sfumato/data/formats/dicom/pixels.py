@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.facts import ENCODING_TAGS, DicomFacts, Encoding, is_quantity
-from sfumato.data.formats.dicom.file import Dataset, guarded, library, read_dataset
+from sfumato.data.formats.dicom.file import DicomDataset, guarded, library, read_dataset
 from sfumato.data.formats.dicom.frames import Frame
 from sfumato.data.formats.dicom.gdcm import SYNTAXES, decode_frame
 from sfumato.data.formats.jpeg import check_jpeg
@@ -78,7 +78,7 @@ def stored_frames(facts: DicomFacts) -> Iterator[FramePixels]:
         yield frame
 
 
-def _turn_palette(dataset: Dataset) -> None:
+def _turn_palette(dataset: DicomDataset) -> None:
     """Give the tables of a palette the byte order that pydicom takes them to have, which is never that of the file."""
     for keyword in COLOUR_TAGS:
         if keyword.endswith("Data") and keyword in dataset and not keyword.startswith("Segmented"):
@@ -88,7 +88,7 @@ def _turn_palette(dataset: Dataset) -> None:
                 dataset[keyword].value = np.frombuffer(content, ">u2").astype("<u2").tobytes()
 
 
-def _frames(encoding: Encoding, dataset: Dataset) -> Iterator[FramePixels]:
+def _frames(encoding: Encoding, dataset: DicomDataset) -> Iterator[FramePixels]:
     """The decoded frames of a file, one when it is asked for."""
     if not _needs_gdcm(encoding):
         yield from library("pydicom.pixels").iter_pixels(dataset)
@@ -148,7 +148,7 @@ def _refuse_undecodable(facts: DicomFacts, encoding: Encoding) -> None:
         )
 
 
-def _refuse_cut(facts: DicomFacts, encoding: Encoding, dataset: Dataset) -> None:
+def _refuse_cut(facts: DicomFacts, encoding: Encoding, dataset: DicomDataset) -> None:
     """Compare the pixels' length with what the size announces; look for the end mark of every compressed frame."""
     keyword = next((name for name in _PIXELS if dataset.get(name)), None)
     if keyword is None:

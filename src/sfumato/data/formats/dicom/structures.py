@@ -6,7 +6,7 @@ Source: DICOM PS3.3 C.8.8.5 (Structure Set), C.8.8.6 (ROI Contour).
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sfumato.data.formats.dicom.file import Dataset
+from sfumato.data.formats.dicom.file import DicomDataset
 from sfumato.escape import visible
 
 CONTOURS = "RTSTRUCT"
@@ -16,17 +16,17 @@ CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 """Kinds of contours that enclose something."""
 
 
-def structure_regions(dataset: Dataset) -> dict[tuple[int, str], None]:
+def structure_regions(dataset: DicomDataset) -> dict[tuple[int, str], None]:
     """Values and names of the regions of a structure set, each once."""
     return dict.fromkeys((value, name) for _, value, name, _ in closed_regions(dataset))
 
 
-def closed_regions(dataset: Dataset) -> Iterator[tuple[int, int, str, list[Dataset]]]:
+def closed_regions(dataset: DicomDataset) -> Iterator[tuple[int, int, str, list[DicomDataset]]]:
     """The regions of a structure set that have closed contours: number, value, name, and these contours.
 
     Values count from 1 in the order of the file; regions of one name share one.
     """
-    drawn, values = defaultdict[int, list[Dataset]](list), dict[str, int]()
+    drawn, values = defaultdict[int, list[DicomDataset]](list), dict[str, int]()
     for item in dataset.get("ROIContourSequence") or ():
         drawn[int(item.ReferencedROINumber)] += [one for one in item.get("ContourSequence") or () if _is_closed(one)]
     for number, name in _names_of_regions(dataset):
@@ -34,16 +34,16 @@ def closed_regions(dataset: Dataset) -> Iterator[tuple[int, int, str, list[Datas
             yield number, values.setdefault(name, len(values) + 1), name, contours
 
 
-def _names_of_regions(dataset: Dataset) -> Iterator[tuple[int, str]]:
+def _names_of_regions(dataset: DicomDataset) -> Iterator[tuple[int, str]]:
     for item in dataset.get("StructureSetROISequence") or ():
         yield int(item.ROINumber), str(item.get("ROIName") or "").strip() or f"region {item.ROINumber}"
 
 
-def _is_closed(contour: Dataset) -> bool:
+def _is_closed(contour: DicomDataset) -> bool:
     return contour.get("ContourGeometricType") in CLOSED and "ContourData" in contour
 
 
-def unclosed(dataset: Dataset) -> Iterator[str]:
+def unclosed(dataset: DicomDataset) -> Iterator[str]:
     """Regions that enclose nothing."""
     closed = {name for _, _, name, _ in closed_regions(dataset)}
     if others := [name for _, name in _names_of_regions(dataset) if name not in closed]:
@@ -51,7 +51,7 @@ def unclosed(dataset: Dataset) -> Iterator[str]:
         yield f"regions without a closed contour, not used: {shown}{' ...' if len(others) > 5 else ''}"
 
 
-def space(dataset: Dataset) -> str:
+def space(dataset: DicomDataset) -> str:
     """The frame of reference in which all regions of a structure set lie; "" where there are several."""
     named = dataset.get("ReferencedFrameOfReferenceSequence") or ()
     spaces = {str(item.get("FrameOfReferenceUID", "")) for item in named}
@@ -61,7 +61,7 @@ def space(dataset: Dataset) -> str:
     return spaces.pop() if len(spaces) == 1 else ""
 
 
-def references(dataset: Dataset) -> Iterator[str]:
+def references(dataset: DicomDataset) -> Iterator[str]:
     """UIDs of the images and series that contours refer to."""
     series = [
         series

@@ -12,13 +12,13 @@ from tests.unit.data.formats.dicom.structure_sets import box, write_contours, wr
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_header, read_volume
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
 RULE = "pixels whose centres lie inside"
 
 
-def masks(found: Found) -> np.ndarray:
+def masks(found: DiscoveredDataset) -> np.ndarray:
     return np.stack([read_mask(case.masks[0]) for case in found.cases])
 
 
@@ -51,7 +51,7 @@ def test_contours_are_cut_as_their_image_is(tmp_path: Path, axis: str) -> None:
     write_ct(tmp_path / "ct")
     write_contours(tmp_path / "rs.dcm", {"GTV": [(1.0, box(2.5, 3.5, 9.5, 11.5))]})
     axial = np.flip(masks(find_cases(tmp_path)), 0)  # rows of the other planes run from the head down
-    cut = masks(find_cases(tmp_path, hints=Hints(slice_axis=axis)))  # type: ignore[arg-type]
+    cut = masks(find_cases(tmp_path, hints=ReadOptions(slice_axis=axis)))  # type: ignore[arg-type]
     assert np.array_equal(cut, axial.transpose((2, 0, 1) if axis == "sagittal" else (1, 0, 2)))
 
 
@@ -66,11 +66,11 @@ def test_a_value_for_each_name(tmp_path: Path) -> None:
     assert any("numbered by their names" in note for note in found.notes)
     drawn = masks(found)
     assert np.array_equal(drawn[:4], drawn[4:]) and np.bincount(drawn[1].ravel()).tolist()[1:] == [112, 9]
-    chosen = find_cases(tmp_path, hints=Hints(class_names=("Lung",)))
+    chosen = find_cases(tmp_path, hints=ReadOptions(class_names=("Lung",)))
     assert dict(chosen.mask_names) == {1: "Lung"} and masks(chosen)[5].sum() == 121
     assert any(note == "labels of other names, not used: Tumour" for note in chosen.notes)
     with pytest.raises(DataError, match=r"no region is called Heart; there are:\n\s+Lung\n\s+Tumour"):
-        find_cases(tmp_path, hints=Hints(class_names=("Heart",)))
+        find_cases(tmp_path, hints=ReadOptions(class_names=("Heart",)))
 
 
 def test_a_mask_without_the_chosen_region_is_empty(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_mask_without_the_chosen_region_is_empty(tmp_path: Path) -> None:
         write_ct(tmp_path / f"p{name}" / "ct", series=f"1.2.{name}")
         write_contours(tmp_path / f"p{name}" / "rs.dcm", {region: [(1.0, box(1.5, 1.5, 4.5, 4.5))]},
                        series=f"1.2.{name}")  # fmt: skip
-    found = find_cases(tmp_path, hints=Hints(class_names=("Lung",)))
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=("Lung",)))
     assert masks(found).sum(axis=(1, 2)).tolist() == [0, 9, 0, 0, 0, 0, 0, 0]
     assert any("lack some label" in note and note.endswith(": 1") for note in found.notes)
 

@@ -18,7 +18,7 @@ from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.dicom.drawn import seg_offset, write_seg
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.scan import read_header, read_plane, read_volume
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
@@ -777,10 +777,10 @@ def test_frames_count_more_than_a_distance_that_contradicts_them(tmp_path: Path)
 def test_patterns_reach_series(tmp_path: Path, pattern: str) -> None:
     for name in ("p1", "p2"):
         write_series(tmp_path / f"{name}/ct", SeriesInstanceUID=f"1.2.{name[1]}")
-    found = find_cases(tmp_path, hints=Hints(images=pattern))
+    found = find_cases(tmp_path, hints=ReadOptions(images=pattern))
     assert {case.volume for case in found.cases} == {"p1", "p2"} and len(found.cases) == 8
     with pytest.raises(DataError, match=r"fits none of 2 files:\n\s+p1/ct\n"):
-        find_cases(tmp_path, hints=Hints(images="{id}/mr/*.dcm"))
+        find_cases(tmp_path, hints=ReadOptions(images="{id}/mr/*.dcm"))
 
 
 def test_files_of_a_series_of_which_no_two_have_one_size_are_images(tmp_path: Path) -> None:
@@ -822,7 +822,9 @@ def test_a_slice_at_several_times_is_a_volume_of_several_values(
     with pytest.raises(DataError, match=r"3 components.*each slice is there 3 times") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-063" and "--component" in str(caught.value)
-    assert np.array_equal(read_image(find_cases(tmp_path, hints=Hints(component=2)).cases[1].image)[..., 0], numbers[5])
+    assert np.array_equal(
+        read_image(find_cases(tmp_path, hints=ReadOptions(component=2)).cases[1].image)[..., 0], numbers[5]
+    )
 
 
 def test_copies_and_lost_slices_of_one_time_are_no_volume(tmp_path: Path) -> None:

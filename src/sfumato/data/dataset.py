@@ -41,7 +41,7 @@ class OriginalSize(NamedTuple):
     spacing: tuple[float, float] | None = None
 
 
-class Pack:
+class Dataset:
     """A prepared data set, opened. Row i of every array and of `cases` is the same case."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Pack:
         self._labels = torch.tensor([index.get(case.label or "", len(index)) for case in cases], dtype=torch.int64)
 
     @classmethod
-    def open(cls, folder: Path) -> "Pack":
+    def open(cls, folder: Path) -> "Dataset":
         """Open a prepared folder; arrays stay on disk.
 
         Raises:
@@ -84,10 +84,10 @@ class Pack:
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
         return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes, entry.sharpness)
 
-    def without_classes(self) -> "Pack":
+    def without_classes(self) -> "Dataset":
         """The same data, of whose classes nothing is told: those who look at them see an unlabelled data set."""
         spec = replace(self.spec, classes=())
-        return Pack(spec, self.cases, self._sizes, self._images, self._masks, self.notes, self.sharpness)
+        return Dataset(spec, self.cases, self._sizes, self._images, self._masks, self.notes, self.sharpness)
 
     def __len__(self) -> int:
         return len(self.cases)

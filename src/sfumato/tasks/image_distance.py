@@ -10,23 +10,23 @@ from functools import cached_property
 
 import numpy as np
 
-from sfumato.data.pack import Pack
+from sfumato.data.dataset import Dataset
 from sfumato.metrics.fidelity import Features, PixelSpace, kid
 from sfumato.typing import Data
 
 
 @dataclass(frozen=True)
-class Judge:
+class ImageDistance:
     """Held-out images to compare with, in a space that training images span.
 
     Attributes:
-        pack: the prepared dataset.
+        dataset: the prepared dataset.
         rows: held-out rows.
         train_rows: rows that span the space.
         images: how many images are to be drawn for a comparison.
     """
 
-    pack: Pack
+    dataset: Dataset
     rows: Sequence[int]
     train_rows: Sequence[int]
     images: int
@@ -44,4 +44,4 @@ class Judge:
         return self._space.features(self._pixels(self.rows))
 
     def _pixels(self, rows: Sequence[int]) -> np.ndarray:
-        return self.pack.images(rows).numpy()
+        return self.dataset.images(rows).numpy()

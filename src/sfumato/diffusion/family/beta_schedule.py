@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.level.schedule import Levels
+from sfumato.diffusion.level.schedule import NoiseLevels
 
 _DEEPEST = 690.0
 """The floor where none is given: e^-690 is next to the smallest double."""
@@ -39,7 +39,7 @@ _TABLE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fading(Levels):
+class BetaSchedule(NoiseLevels):
     """The noise levels of a Beta or Dirichlet process.
 
     Args:
@@ -138,7 +138,7 @@ class Fading(Levels):
         return a, mass, torch.digamma(a) - torch.digamma(b) + mass / a
 
 
-def geometric_grid(schedule: Fading, steps: int) -> list[float]:
+def geometric_grid(schedule: BetaSchedule, steps: int) -> list[float]:
     """The grid of the published sampler: alpha geometric from alpha(1) to 1, or times linear beyond 350 steps.
 
     Args:

@@ -17,7 +17,7 @@ from sfumato.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hints:
+class ReadOptions:
     """What a person says about a source where its files leave a choice.
 
     Attributes:
@@ -99,10 +99,10 @@ def class_values(names: Sequence[str]) -> dict[int, str]:
     return values
 
 
-NOTHING_SAID = Hints()
+NOTHING_SAID = ReadOptions()
 
 
-class Found(NamedTuple):
+class DiscoveredDataset(NamedTuple):
     """The cases of a source.
 
     Attributes:
@@ -114,9 +114,9 @@ class Found(NamedTuple):
         ignore: the stored mask value of pixels that say nothing, where the source has one or a person said so.
         regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
         modality: "CT", "MR", ... where the source says so.
-        unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
+        unpaired: images without a mask and masks without an image that were left out (`ReadOptions.drop_unpaired`).
         bare_alone: whether all of these are images without a mask.
-        unlabelled: images that were left out since the table has no class for them (`Hints.drop_unpaired`).
+        unlabelled: images that were left out since the table has no class for them (`ReadOptions.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
         outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
@@ -151,7 +151,9 @@ class Found(NamedTuple):
         return any(case.masks for case in self.cases)
 
 
-def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired: Sequence[str] = ()) -> Found:
+def finalise_dataset(
+    cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired: Sequence[str] = ()
+) -> DiscoveredDataset:
     """What all readers of sources end with: the classes of the cases, and what is uneven about them.
 
     Raises:
@@ -173,7 +175,7 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
     if labels and (unlabelled := sum(case.label is None for case in cases)):
         notes = [*notes, f"cases without a class: {unlabelled}"]
     names, told = colour_names(cases)
-    return Found(
+    return DiscoveredDataset(
         cases=cases,
         classes=tuple(sorted(labels, key=natural)),
         notes=(*notes, *told),

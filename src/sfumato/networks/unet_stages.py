@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.networks.blocks import remember
+from sfumato.networks.blocks import checkpointed
 from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data
 
@@ -77,7 +77,7 @@ def decoder(plan: UNetSizes, *, stem: int, attention: Literal["last", "every"]) 
     return places
 
 
-class Skeleton(nn.Module):
+class UNetStages(nn.Module):
     """All stages between stem and head.
 
     Args:
@@ -119,13 +119,13 @@ class Skeleton(nn.Module):
         x = skips[-1]
         for stage, skipped in zip(self.decoder, self.skipped, strict=True):
             inputs = (x, skips.pop()) if skipped else (x,)
-            x = remember(stage, next(modulations), *inputs, recompute=self.recompute)
+            x = checkpointed(stage, next(modulations), *inputs, recompute=self.recompute)
         return x
 
     def _descend(self, image: Tensor, x: Tensor, modulations: Iterator[Tensor]) -> list[Tensor]:
         outputs, pyramid = [x], iter(self.pyramid or ())
         for stage, halves in zip(self.encoder, self.halves, strict=True):
-            x = remember(stage, next(modulations), outputs[-1], recompute=self.recompute)
+            x = checkpointed(stage, next(modulations), outputs[-1], recompute=self.recompute)
             if halves and self.pyramid is not None:
                 x = image = next(pyramid)(image, x)
             outputs.append(x)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sfumato.networks.skeleton import decoder, encoder
 from sfumato.networks.unet import UNetSizes
+from sfumato.networks.unet_stages import decoder, encoder
 
 PLAN = UNetSizes(
     widths=(8, 16, 24), blocks=2, attention=(1,), head_channels=8, dimensions=2, dropout=0.0, recompute=False

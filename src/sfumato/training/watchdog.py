@@ -61,7 +61,7 @@ class _Pulse(NamedTuple):
     ended: bool = False
 
 
-class Watch:
+class Watchdog:
     """Watches over the processes that compute together.
 
     Args:

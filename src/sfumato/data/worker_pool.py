@@ -21,7 +21,7 @@ _AHEAD = 2
 """Pieces under way for each worker: one at work, one waiting."""
 
 
-class Crew:
+class WorkerPool:
     """Workers; a context manager. One worker is this process itself.
 
     Workers are started afresh (not forked: threads of libraries do not survive that), use one thread each, leave
@@ -36,7 +36,7 @@ class Crew:
         self._others: frozenset[multiprocessing.process.BaseProcess] = frozenset()
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> "Crew":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
+    def __enter__(self) -> "WorkerPool":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
         self._others = frozenset(multiprocessing.active_children())
         if self._workers > 1:
             context = multiprocessing.get_context("spawn")

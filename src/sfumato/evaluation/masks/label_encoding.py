@@ -17,14 +17,14 @@ _SHOWN = 8
 """So many of the values that are no class are told."""
 
 
-class Coding(NamedTuple):
+class LabelEncoding(NamedTuple):
     """What values mean, and what to tell a person about it (nothing where it is as in the reference)."""
 
     rule: MaskRule
     note: str = ""
 
 
-def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> Coding:
+def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> LabelEncoding:
     """The meaning of the values in all masks of a model.
 
     Args:
@@ -38,15 +38,15 @@ def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> Codi
     found, indices = set(values), set(range(rule.classes))
     own = rule._replace(ignore=None)
     if found <= set(rule.values):
-        return Coding(own)
+        return LabelEncoding(own)
     if found <= indices:
         told = f"{name}: the masks hold class indices (0 to {rule.classes - 1}), unlike the reference"
-        return Coding(MaskRule(tuple(sorted(indices)), None, told), told)
+        return LabelEncoding(MaskRule(tuple(sorted(indices)), None, told), told)
     if rule.classes == 2 and found <= {0, _WHITE}:
         told = f"{name}: the masks hold 0 and 255, unlike the reference"
-        return Coding(MaskRule((0, _WHITE), None, told), "" if rule.threshold else told)
+        return LabelEncoding(MaskRule((0, _WHITE), None, told), "" if rule.threshold else told)
     if rule.threshold is not None:
-        return Coding(own)
+        return LabelEncoding(own)
     raise _of_no_class(sorted(found), rule, name)
 
 

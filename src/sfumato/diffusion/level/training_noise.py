@@ -10,7 +10,7 @@ from typing import assert_never
 
 import torch
 
-from sfumato.diffusion.level.schedule import Levels
+from sfumato.diffusion.level.schedule import NoiseLevels
 from sfumato.typing import PerItem
 
 
@@ -38,16 +38,16 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
-class Centred:
+class ShiftedCosine:
     """Training noise: the log-SNR law of the cosine schedule, moved so that its median is `log_snr`."""
 
     log_snr: float
 
 
-Law = Uniform | LogNormal | LogUniform | Centred
+TrainingNoise = Uniform | LogNormal | LogUniform | ShiftedCosine
 
 
-def training_times(law: Law, levels: Levels, u: PerItem) -> PerItem:
+def training_times(law: TrainingNoise, levels: NoiseLevels, u: PerItem) -> PerItem:
     """Times in (0, 1]: the quantile function of a law at u in (0, 1), for a process with these noise levels."""
     match law:
         case Uniform(low):
@@ -56,7 +56,7 @@ def training_times(law: Law, levels: Levels, u: PerItem) -> PerItem:
             ratio = torch.exp(mean + std * torch.special.ndtri(u.double()))
         case LogUniform(low, high):
             ratio = low * (high / low) ** u.double()
-        case Centred(log_snr):
+        case ShiftedCosine(log_snr):
             ratio = torch.tan(math.pi / 2 * u.double()) * math.exp(-log_snr / 2)
         case _ as never:
             assert_never(never)

@@ -16,10 +16,10 @@ from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 FRAMES = 9
-"""Most frames of a film."""
+"""Most frames of a trajectory."""
 
 
-class FilmFrame(NamedTuple):
+class TrajectoryFrame(NamedTuple):
     """What is shown of a step.
 
     Attributes:
@@ -35,30 +35,32 @@ class FilmFrame(NamedTuple):
     estimate: Data
 
 
-class Film(NamedTuple):
+class Trajectory(NamedTuple):
     """The way of one result, in both directions; every list has a picture (c, *space) for each frame, on the CPU.
 
     Attributes:
         steps: numbers of the steps.
-        noised: the result at the same noise levels, on its way into noise.
+        forward_noised: the result at the same noise levels, on its way into noise.
         states: the state after each step.
         estimates: the estimate that led there.
     """
 
     steps: list[int]
-    noised: list[Tensor]
+    forward_noised: list[Tensor]
     states: list[Tensor]
     estimates: list[Tensor]
 
 
-def film(process: Process, frames: Sequence[FilmFrame], place: int, *, seed: int) -> Film:
-    """The film of the item at a place of the batch; it is noised with the noise of `seed`."""
-    ends = noised(process, frames[-1].estimate[place : place + 1], [frame.t for frame in frames], [seed])
+def trajectory(process: Process, frames: Sequence[TrajectoryFrame], place: int, *, seed: int) -> Trajectory:
+    """The trajectory of the item at a place of the batch; it is noised with the noise of `seed`."""
+    ends = forward_noised(process, frames[-1].estimate[place : place + 1], [frame.t for frame in frames], [seed])
     kinds = (
         [end[0] for end in ends],
         *([each[place] for each in kind] for kind in zip(*[f[2:] for f in frames], strict=True)),
     )
-    return Film([frame.step for frame in frames], *([picture.cpu().clone() for picture in kind] for kind in kinds))
+    return Trajectory(
+        [frame.step for frame in frames], *([picture.cpu().clone() for picture in kind] for kind in kinds)
+    )
 
 
 def shown_steps(steps: int) -> list[int]:
@@ -66,15 +68,15 @@ def shown_steps(steps: int) -> list[int]:
     return sorted({round(1 + k * (steps - 1) / (FRAMES - 1)) for k in range(FRAMES)})
 
 
-def watched(process: Process, steps: Iterable[Step], total: int) -> Iterator[FilmFrame]:
+def recorded(process: Process, steps: Iterable[Step], total: int) -> Iterator[TrajectoryFrame]:
     """The frames of a walk of `total` steps."""
     kept = set(shown_steps(total))
     for number, step in enumerate(steps, start=1):
         if number in kept:
-            yield FilmFrame(number, step.t, at_data_contrast(process, step.x, step.t), step.x0)
+            yield TrajectoryFrame(number, step.t, at_data_contrast(process, step.x, step.t), step.x0)
 
 
-def noised(process: Process, x0: Data, times: Sequence[float], seeds: Sequence[int]) -> Iterator[Data]:
+def forward_noised(process: Process, x0: Data, times: Sequence[float], seeds: Sequence[int]) -> Iterator[Data]:
     """Data at each of the times on its way into noise, with the same noise at each."""
     for t in times:
         yield at_data_contrast(process, process.corrupt(x0, t, Noise(seeds, x0.device)), t) if t > 0 else x0

@@ -5,9 +5,9 @@ from itertools import chain
 import pytest
 
 from sfumato.errors import DataError, UsageError
-from sfumato.training.stream import Batch, Stream
+from sfumato.training.data_order import Batch, DataOrder
 
-STREAM = Stream(tuple(range(100, 123)), batch=10, seed=3)
+STREAM = DataOrder(tuple(range(100, 123)), batch=10, seed=3)
 
 
 def rows_of(batches: list[Batch]) -> list[int]:
@@ -26,7 +26,7 @@ def test_every_row_comes_once_in_an_epoch_across_batches():
 
 
 def test_a_batch_larger_than_the_data_still_covers_each_epoch():
-    order = rows_of(Stream((4, 5, 6), batch=9, seed=0).batch_at(7))
+    order = rows_of(DataOrder((4, 5, 6), batch=9, seed=0).batch_at(7))
     assert [sorted(order[start : start + 3]) for start in (0, 3, 6)] == [[4, 5, 6]] * 3
 
 
@@ -46,18 +46,18 @@ def test_pieces_are_even_and_never_empty():
 
 
 def test_a_step_depends_on_nothing_asked_before():
-    alone = Stream(STREAM.rows, batch=10, seed=3).batch_at(41)
+    alone = DataOrder(STREAM.rows, batch=10, seed=3).batch_at(41)
     for step in (90, 3, 41, 0):
         STREAM.batch_at(step)
     assert STREAM.batch_at(41) == alone
 
 
 def test_seeds_give_other_orders():
-    assert Stream(STREAM.rows, batch=10, seed=4).batch_at(0) != STREAM.batch_at(0)
+    assert DataOrder(STREAM.rows, batch=10, seed=4).batch_at(0) != STREAM.batch_at(0)
 
 
 def test_an_empty_split_and_an_empty_batch_are_refused():
     with pytest.raises(DataError, match="empty"):
-        Stream((), batch=1, seed=0)
+        DataOrder((), batch=1, seed=0)
     with pytest.raises(UsageError, match="batch of 0"):
-        Stream((1,), batch=0, seed=0)
+        DataOrder((1,), batch=0, seed=0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sfumato.errors import DataError, Stopped
-from sfumato.training import watch
+from sfumato.training import watchdog
 from sfumato.training.processes import add_up, any_of, gather_rows, process_group, smallest, wait_for_all
 
 from .forks import Outcome, together
@@ -28,7 +28,7 @@ def working(fault: Callable[[], object], *, patience: float = 60.0) -> Callable[
     """Work in which process 1 has a fault."""
 
     def work(rank: int) -> None:
-        watch.BEAT = 0.2
+        watchdog.BEAT = 0.2
         with process_group(patience=patience):
             steps(3)
             if rank == 1:
@@ -60,7 +60,7 @@ def test_an_error_ends_all_with_its_exit_code_and_the_others_are_silent(tmp_path
 
 def test_also_while_the_others_wait_for_one_that_works_for_all(tmp_path: Path) -> None:
     def work(rank: int) -> None:
-        watch.BEAT = 0.2
+        watchdog.BEAT = 0.2
         with process_group():
             if rank == 1:
                 raise ValueError("boom")
@@ -80,7 +80,7 @@ def test_a_killed_process_is_named_by_one_of_the_others(tmp_path: Path) -> None:
 
 def test_a_killed_process_that_keeps_the_store_is_named(tmp_path: Path) -> None:
     def work(rank: int) -> None:
-        watch.BEAT = 0.2
+        watchdog.BEAT = 0.2
         with process_group():
             steps(3)
             if rank == 0:
@@ -119,7 +119,7 @@ def test_uneven_work_cannot_hang(tmp_path: Path) -> None:
     """One process comes to its end, the others would wait for ever."""
 
     def work(rank: int) -> None:
-        watch.BEAT = 0.2
+        watchdog.BEAT = 0.2
         with process_group(patience=1.5):
             steps(3 + rank)
 
@@ -131,7 +131,7 @@ def test_uneven_work_cannot_hang(tmp_path: Path) -> None:
 
 def test_stopping_is_no_failure_and_the_first_has_time_to_save(tmp_path: Path) -> None:
     def work(rank: int) -> None:
-        watch.BEAT = 0.1
+        watchdog.BEAT = 0.1
         with process_group():
             steps(3)
             if rank == 0:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from sfumato.data import crew as crews
-from sfumato.data.crew import Crew
+from sfumato.data import worker_pool as crews
+from sfumato.data.worker_pool import WorkerPool
 from sfumato.errors import ResourceError
 
 
@@ -18,8 +18,8 @@ def sleep(_: None, seconds: float) -> float:
 
 
 def test_a_signal_to_end_does_not_wait_for_what_is_under_way() -> None:
-    with pytest.raises(KeyboardInterrupt), Crew(2) as crew:
-        answers = crew.each(sleep, None, [0.0, 0.0, 30.0, 30.0])
+    with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:
+        answers = pool.each(sleep, None, [0.0, 0.0, 30.0, 30.0])
         next(answers), next(answers)
         workers = multiprocessing.active_children()
         raise KeyboardInterrupt
@@ -28,8 +28,8 @@ def test_a_signal_to_end_does_not_wait_for_what_is_under_way() -> None:
 
 
 def test_an_error_waits_for_what_is_under_way() -> None:
-    with pytest.raises(ZeroDivisionError), Crew(2) as crew:
-        next(crew.each(sleep, None, [0.0, 0.1]))
+    with pytest.raises(ZeroDivisionError), WorkerPool(2) as pool:
+        next(pool.each(sleep, None, [0.0, 0.1]))
         workers = multiprocessing.active_children()
         _ = 1 / 0
     assert [worker.exitcode for worker in workers] == [0, 0]
@@ -42,6 +42,6 @@ def test_processes_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(crews, "ProcessPoolExecutor", full)
-    with pytest.raises(ResourceError, match="worker processes cannot be started") as refused, Crew(2):
+    with pytest.raises(ResourceError, match="worker processes cannot be started") as refused, WorkerPool(2):
         pass
     assert "--shm-size" in refused.value.remedy

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stream:
+class DataOrder:
     """An endless, shuffled walk through the rows of a split.
 
     Attributes:

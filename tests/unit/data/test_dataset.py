@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
@@ -37,33 +37,33 @@ def blobs(folder: Path, *, count: int = 10, size: int = 20, channels: int = 1, d
     return folder
 
 
-def prepared(source: Path, out: Path, **options: Any) -> Pack:
+def prepared(source: Path, out: Path, **options: Any) -> Dataset:
     steps = list(prepare_cases(find_cases(source), out, PreparationSettings(**{"size": (16, 16), **options})))
     assert steps[-1].done == steps[-1].total == len(steps)
-    return Pack.open(out)
+    return Dataset.open(out)
 
 
 def test_a_prepared_set_gives_batches(tmp_path: Path) -> None:
-    pack = prepared(blobs(tmp_path / "raw"), tmp_path / "set", size=(20, 20))
+    dataset = prepared(blobs(tmp_path / "raw"), tmp_path / "set", size=(20, 20))
     rows = [3, 0, 7]
-    images = pack.images(rows)
+    images = dataset.images(rows)
     assert images.shape == (3, 1, 20, 20) and images.dtype == torch.float32
-    stored = read_image(pack.cases[3].image)[..., 0]
+    stored = read_image(dataset.cases[3].image)[..., 0]
     assert torch.allclose(images[0, 0], torch.from_numpy(stored / 127.5 - 1).float(), atol=1e-6)
-    assert pack.masks(rows).sum((1, 2)).tolist() == [80, 20, 160] and pack.masks(rows).dtype == torch.uint8
-    assert pack.masks(rows, [1, 0, 1]).sum((1, 2)).tolist() == [0, 20, 0]
-    assert pack.spec.readers == 2 and pack.spec.mask_classes == ("background", "foreground")
-    assert sorted(row for split in ("train", "validation", "test") for row in pack.rows(split)) == list(range(10))
-    assert "empty masks: 10" in pack.notes
+    assert dataset.masks(rows).sum((1, 2)).tolist() == [80, 20, 160] and dataset.masks(rows).dtype == torch.uint8
+    assert dataset.masks(rows, [1, 0, 1]).sum((1, 2)).tolist() == [0, 20, 0]
+    assert dataset.spec.readers == 2 and dataset.spec.mask_classes == ("background", "foreground")
+    assert sorted(row for split in ("train", "validation", "test") for row in dataset.rows(split)) == list(range(10))
+    assert "empty masks: 10" in dataset.notes
     assert {file.name for file in tmp_path.iterdir()} == {"raw", "set"}
 
 
 def test_a_fresh_image_takes_the_same_path(tmp_path: Path) -> None:
-    pack = prepared(blobs(tmp_path / "raw", channels=3), tmp_path / "set", size=(16, 24), keep_aspect=True)
-    fresh = read_input(pack.cases[4], pack.spec)
-    assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([4]))
-    assert fresh.placement == pack.placement(4) == ((20, 20), (0, 4, 16, 16))
-    assert pack.images([1, 2]).is_contiguous(memory_format=torch.channels_last)
+    dataset = prepared(blobs(tmp_path / "raw", channels=3), tmp_path / "set", size=(16, 24), keep_aspect=True)
+    fresh = read_input(dataset.cases[4], dataset.spec)
+    assert torch.equal(to_data(fresh.array[None], dataset.spec), dataset.images([4]))
+    assert fresh.placement == dataset.placement(4) == ((20, 20), (0, 4, 16, 16))
+    assert dataset.images([1, 2]).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_grey_files_with_three_channels_are_stored_grey(tmp_path: Path) -> None:
@@ -76,23 +76,23 @@ def test_the_first_colour_makes_all_rgb(tmp_path: Path) -> None:
     grey, colour = RANDOM.integers(0, 256, (8, 8), np.uint8), RANDOM.integers(0, 256, (8, 8, 3), np.uint8)
     for name, pixels in (("a", grey), ("b", colour), ("c", grey)):
         write_image(tmp_path / f"{name}.png", pixels)
-    pack = prepared(tmp_path, tmp_path / "set", size=(8, 8))
-    levels = ((pack.images([0, 1, 2]) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    dataset = prepared(tmp_path, tmp_path / "set", size=(8, 8))
+    levels = ((dataset.images([0, 1, 2]) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.array_equal(levels[0], np.repeat(grey[..., None], 3, 2)) and np.array_equal(levels[1], colour)
-    assert "1 of 3 images have colours: all are stored as RGB (--grey makes all grey)" in pack.notes
+    assert "1 of 3 images have colours: all are stored as RGB (--grey makes all grey)" in dataset.notes
 
 
 def test_colours_become_grey_where_that_is_asked_for(tmp_path: Path) -> None:
     grey, colour = RANDOM.integers(0, 256, (8, 8), np.uint8), RANDOM.integers(0, 256, (8, 8, 3), np.uint8)
     for name, pixels in (("a", grey), ("b", colour)):
         write_image(tmp_path / f"{name}.png", pixels)
-    pack = prepared(tmp_path, tmp_path / "set", size=(8, 8), grey=True)
-    levels = ((pack.images([0, 1]) + 1) * 127.5).round().byte().numpy()
-    assert pack.spec.channels == 1 and np.array_equal(levels[0, 0], grey)
+    dataset = prepared(tmp_path, tmp_path / "set", size=(8, 8), grey=True)
+    levels = ((dataset.images([0, 1]) + 1) * 127.5).round().byte().numpy()
+    assert dataset.spec.channels == 1 and np.array_equal(levels[0, 0], grey)
     assert np.array_equal(levels[1, 0], np.rint(colour @ (0.299, 0.587, 0.114)).astype(np.uint8))
-    assert "1 of 2 images have colours: they were made grey" in pack.notes
-    fresh = read_input(pack.cases[1], pack.spec)
-    assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([1]))
+    assert "1 of 2 images have colours: they were made grey" in dataset.notes
+    fresh = read_input(dataset.cases[1], dataset.spec)
+    assert torch.equal(to_data(fresh.array[None], dataset.spec), dataset.images([1]))
 
 
 def test_four_channels_have_no_grey(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_four_channels_have_no_grey(tmp_path: Path) -> None:
 def test_sixteen_bit_keeps_its_range(tmp_path: Path) -> None:
     for row in range(6):
         write_image(tmp_path / f"{row}.png", RANDOM.integers(1000, 5001, (8, 8)).astype(np.uint16))
-    pack = prepared(tmp_path, tmp_path / "set", size=(8, 8))
-    assert pack.spec.dtype == "uint16" and 1000 <= pack.spec.intensity.low < 1100
-    batch = pack.images(pack.rows("train"))
+    dataset = prepared(tmp_path, tmp_path / "set", size=(8, 8))
+    assert dataset.spec.dtype == "uint16" and 1000 <= dataset.spec.intensity.low < 1100
+    batch = dataset.images(dataset.rows("train"))
     assert batch.min().item() == -1 and batch.max().item() == pytest.approx(1)
 
 
@@ -114,30 +114,30 @@ def test_labels(tmp_path: Path) -> None:
     for name in ("a/1", "a/2", "b/1", "3"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_image(tmp_path / f"{name}.png", RANDOM.integers(0, 256, (8, 8), np.uint8))
-    pack = prepared(tmp_path, tmp_path / "set")
-    labels = {case.id: label for case, label in zip(pack.cases, pack.labels(range(4)).tolist(), strict=True)}
+    dataset = prepared(tmp_path, tmp_path / "set")
+    labels = {case.id: label for case, label in zip(dataset.cases, dataset.labels(range(4)).tolist(), strict=True)}
     assert labels == {"a_1": 0, "a_2": 0, "b_1": 1, "3": 2}
-    assert "cases without a class: 1" in pack.notes
+    assert "cases without a class: 1" in dataset.notes
 
 
 def test_copies_stay_together_and_are_told(tmp_path: Path) -> None:
     for row in range(20):
         write_image(tmp_path / f"{row}.png", np.full((8, 8), 9 + row % 2, np.uint8) * np.eye(8, dtype=np.uint8))
-    pack = prepared(tmp_path, tmp_path / "set")
-    assert {case.split for case in pack.cases[::2]} == {pack.cases[0].split}
-    assert "pictures that occur more than once: 2 (in 20 cases)" in pack.notes
+    dataset = prepared(tmp_path, tmp_path / "set")
+    assert {case.split for case in dataset.cases[::2]} == {dataset.cases[0].split}
+    assert "pictures that occur more than once: 2 (in 20 cases)" in dataset.notes
 
 
 def test_a_reader_who_is_missing_says_nothing(tmp_path: Path) -> None:
     source = blobs(tmp_path / "raw", count=4)
     (source / "masks/1/2.png").unlink()
-    pack = prepared(source, tmp_path / "set")
-    assert pack.readings([1, 2, 3]).tolist() == [2, 1, 2]
-    assert (pack.masks([2], [1]) == IGNORED).all() and not pack.masks([1], [1]).any()
-    assert len(readers_of(pack, 2)) == 1 and len(readers_of(pack, 3)) == 2
-    assert any("number of masks per image differs" in note for note in pack.notes)
+    dataset = prepared(source, tmp_path / "set")
+    assert dataset.readings([1, 2, 3]).tolist() == [2, 1, 2]
+    assert (dataset.masks([2], [1]) == IGNORED).all() and not dataset.masks([1], [1]).any()
+    assert len(readers_of(dataset, 2)) == 1 and len(readers_of(dataset, 3)) == 2
+    assert any("number of masks per image differs" in note for note in dataset.notes)
     rows = [2, 3] * 20
-    drawn = drawn_readers(pack, rows, Noise(range(len(rows)), "meta"))  # whatever device the numbers are for
+    drawn = drawn_readers(dataset, rows, Noise(range(len(rows)), "meta"))  # whatever device the numbers are for
     assert set(zip(rows, drawn, strict=True)) == {(2, 0), (3, 0), (3, 1)}
 
 
@@ -209,20 +209,20 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     prepared(blobs(tmp_path / "raw"), tmp_path / "set")
     np.save(tmp_path / "set/masks.npy", np.zeros((10, 2, 16, 15), np.uint8))
     with pytest.raises(DataError, match="shapes"):
-        Pack.open(tmp_path / "set")
+        Dataset.open(tmp_path / "set")
     (tmp_path / "set/dataset.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(DataError, match="newer"):
-        Pack.open(tmp_path / "set")
+        Dataset.open(tmp_path / "set")
     (tmp_path / "set/dataset.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(DataError, match="older"):
-        Pack.open(tmp_path / "set")
+        Dataset.open(tmp_path / "set")
     with pytest.raises(DataError, match="no prepared data set"):
-        Pack.open(tmp_path / "raw")
+        Dataset.open(tmp_path / "raw")
 
 
 def test_a_prepared_set_is_a_source(tmp_path: Path) -> None:
-    pack = prepared(blobs(tmp_path / "raw"), tmp_path / "set")
-    assert find_cases(tmp_path / "set").cases == pack.cases
+    dataset = prepared(blobs(tmp_path / "raw"), tmp_path / "set")
+    assert find_cases(tmp_path / "set").cases == dataset.cases
 
 
 def test_a_spec_survives_json() -> None:

@@ -24,7 +24,7 @@ _PIXELS = 2**19
 
 
 @dataclass(frozen=True)
-class Pieces:
+class MicroBatches:
     """A network behind batches of one size.
 
     Args:
