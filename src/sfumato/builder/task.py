@@ -28,7 +28,7 @@ JUDGED_AGAINST = 256
 """Held-out images at most that drawn ones are compared with while a model trains."""
 
 
-def build_pack(recipe: Recipe, dataset: Dataset) -> Dataset:
+def build_dataset(recipe: Recipe, dataset: Dataset) -> Dataset:
     """A data set as the recipe looks at it: without its classes, where an image is told none."""
     return dataset.without_classes() if recipe.data.labels == "none" else dataset
 

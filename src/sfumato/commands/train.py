@@ -168,7 +168,7 @@ def _train(
 def _ended(trained: Trained) -> dict[str, Any]:
     """The result, once the next command was said."""
     say(following(Run(trained.folder)))
-    return dict(trained.summary)
+    return trained.summary
 
 
 def _told(planned: Planned) -> dict[str, Any]:

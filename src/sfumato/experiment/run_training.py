@@ -9,7 +9,7 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.process import build_process
-from sfumato.builder.task import build_pack, build_task
+from sfumato.builder.task import build_dataset, build_task
 from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
 from sfumato.data.dataset import Dataset
@@ -24,7 +24,7 @@ from sfumato.experiment.plan import Choice, plan_training
 from sfumato.experiment.pretrained import RECORD, Start, start_from
 from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.source import find_to_read
-from sfumato.experiment.trainer import Trainer, Validation
+from sfumato.experiment.trainer import Trainer, TrainingResult, Validation
 from sfumato.experiment.training_log import tell_hardware, tell_network, tell_start, tell_trackers
 from sfumato.local import LOCAL_FILE as LOCAL
 from sfumato.local import MARK, found, paths_in
@@ -60,7 +60,7 @@ SETUP = ("cases.json", "run.json", LOCAL, "plan.json", "provenance.json", RECORD
 
 def training(
     wanted: Recipe, run: Run, source: Path, start: Start | None = None
-) -> Generator[Validation, None, dict[str, Any]]:
+) -> Generator[Validation, None, TrainingResult]:
     """Make the run folder, or find it and check that it is the same run; then work on it.
 
     Yields:
@@ -145,9 +145,9 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
     write_recipe(run.recipe_file, recipe)
 
 
-def work_on(recipe: Recipe, run: Run, dataset: Dataset) -> Generator[Validation, None, dict[str, Any]]:
+def work_on(recipe: Recipe, run: Run, dataset: Dataset) -> Generator[Validation, None, TrainingResult]:
     """Train to the end of the recipe, or until a signal; yields every validation."""
-    device, dataset = set_up(training=True, tf32=recipe.train.tf32), build_pack(recipe, dataset)
+    device, dataset = set_up(training=True, tf32=recipe.train.tf32), build_dataset(recipe, dataset)
     with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
         journal = Journal(run.folder if rank() == 0 else None, private=[str(run.dataset), *paths_in(sys.argv[1:])])
         with _ends_told(journal):

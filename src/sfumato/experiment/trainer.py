@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -55,7 +56,7 @@ OTHER = {"dice": _LOSS, "iou": _LOSS, "kid": _LOSS, "loss": Other("kid", "kid")}
 
 
 class Validation(NamedTuple):
-    """What a session yields whenever the averaged network has been scored.
+    """What a training yields whenever the averaged network has been scored.
 
     Attributes:
         step: number of steps done.
@@ -66,6 +67,53 @@ class Validation(NamedTuple):
     step: int
     score: float
     scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ConstantMaskScore:
+    """The best validation of a segmenter beside one mask for every image.
+
+    Attributes:
+        mask: which mask.
+        score: what it reaches in the same validation.
+        verdict: whether the model is better.
+    """
+
+    mask: str
+    score: float
+    verdict: Literal["better", "no better"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What a training led to.
+
+    Attributes:
+        run: the run folder.
+        step: number of steps done.
+        images: images trained on, each as often as it came.
+        minutes: spent training.
+        best: what is known of the best checkpoints, as `training.best` keeps it.
+        skipped: steps that were passed over because loss or gradient was not finite.
+        model: the weights.
+        constant_mask: the best validation beside one mask for every image; None of images and without a validation.
+    """
+
+    run: Path
+    step: int
+    images: int
+    minutes: float
+    best: Mapping[str, Any]
+    skipped: Sequence[int]
+    model: Path
+    constant_mask: ConstantMaskScore | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        plain = {**asdict(self), "run": str(self.run), "model": str(self.model)}
+        if self.constant_mask is None:
+            del plain["constant_mask"]
+        return plain
 
 
 @dataclass(kw_only=True)
@@ -84,7 +132,7 @@ class Trainer:
     """The step of the last checkpoint that was written down."""
     _log: Callable[[dict[str, Any]], None] = field(init=False, default=lambda record: None)  # noqa: ARG005
 
-    def work(self) -> Generator[Validation, None, dict[str, Any]]:
+    def work(self) -> Generator[Validation, None, TrainingResult]:
         """All steps; yields after each validation, and returns the result of the run. To stop early, close it."""
         self._mark_best()
         if not self._out_of_patience():
@@ -197,11 +245,11 @@ class Trainer:
             self.journal.say(f"warning after {self.parts.step} steps: {warning}", "WARNING")
             log({"kind": "warning", "step": self.parts.step, "text": warning})
 
-    def _beside_constant(self) -> dict[str, Any]:
+    def _beside_constant(self) -> ConstantMaskScore | None:
         """The best validation beside the best constant mask, of a segmenter; a training that led to nothing is told."""
         best = self.parts.best.get("score")
         if not isinstance(self.task, Segment) or best is None or rank() > 0:
-            return {}
+            return None
         mask = self.task.constant()
         score = float(mask.scores.mean())
         if best <= score:
@@ -210,8 +258,7 @@ class Trainer:
                 f"the score {best:.3f}, that of the mask is {score:.3f}; train longer",
                 "WARNING",
             )
-        found = {"mask": mask.name, "score": score, "verdict": "better" if best > score else "no better"}
-        return {"constant_mask": found}
+        return ConstantMaskScore(mask.name, score, "better" if best > score else "no better")
 
     def _mark_best(self) -> None:
         """Let `checkpoints/best` and the like name their checkpoints; also after a kill between saving and naming."""
@@ -308,21 +355,20 @@ class Trainer:
             self.tracking.picture(self.parts.step, shown)
         self.journal.say(f"pictures after {self.parts.step} steps: {path}")
 
-    def _result(self) -> dict[str, Any]:
-        best, skipped = self.parts.best, self.parts.skipped
+    def _result(self) -> TrainingResult:
         constant = self._beside_constant()
         if rank() == 0:
             self._tell_end()
-        return {
-            "run": str(self.run.folder),
-            "step": self.parts.step,
-            "images": self.parts.step * self.recipe.train.global_batch,
-            "minutes": self.parts.seconds / 60,
-            "best": best,
-            "skipped": skipped,
-            "model": str(self.run.weights()),
-            **constant,
-        }
+        return TrainingResult(
+            run=self.run.folder,
+            step=self.parts.step,
+            images=self.parts.step * self.recipe.train.global_batch,
+            minutes=self.parts.seconds / 60,
+            best=self.parts.best,
+            skipped=self.parts.skipped,
+            model=self.run.weights(),
+            constant_mask=constant,
+        )
 
     def _tell_end(self) -> None:
         """Say what was trained, how long, how well, and where it lies."""
@@ -339,8 +385,9 @@ class Trainer:
         control = self.task.control()
         if control is not None:
             name, value = control
-            nothing = self.parts.best.get("score", value) <= value if self.recipe.task == "segment" else False
-            return f"{'no better than ' * nothing}{name}: {value:.4g}"
+            if self.recipe.task == "segment" and self.parts.best.get("score", value) <= value:
+                return f"no better than {name}: {value:.4g}"
+            return f"{name}: {value:.4g}"
         records, step = read_log(self.run.folder / "log.jsonl"), self.parts.best.get("step")
         known = [record.get("loss_train") for record in records if record["step"] == step]
         losses = [loss for loss in known if loss is not None]

@@ -20,7 +20,7 @@ from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS
 from sfumato.experiment.journal import Journal
 from sfumato.experiment.plan import Choice
-from sfumato.experiment.run import TWIN, Run
+from sfumato.experiment.run import Run
 from sfumato.local import Names, portable
 from sfumato.metrics.table import METRIC_TABLE, heading, is_better_lower, spelt_out
 from sfumato.plain import in_form, ours, read_list
@@ -55,7 +55,9 @@ def length(recipe: Recipe) -> str:
     """How long a run is, in words."""
     train = recipe.train
     goal = counted(train.steps, "step") if train.steps else counted(train.images, "image") if train.images else ""
-    clock = "" if train.minutes is None else f"{'at most ' * bool(goal)}{train.minutes:g} minutes"
+    clock = ""
+    if train.minutes is not None:
+        clock = f"at most {train.minutes:g} minutes" if goal else f"{train.minutes:g} minutes"
     floor = "" if train.least_steps is None else f"at least {counted(train.least_steps, 'step')}"
     return ", ".join(words for words in (goal, clock, floor) if words)
 
@@ -136,7 +138,8 @@ class Pace:
 def validated(scores: Mapping[str, float], step: int, *, best: bool) -> str:
     """One line about a validation."""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in scores.items() if name != "score")
-    return f"validation after {counted(step, 'step')}: {numbers}{' (the best so far)' * best}"
+    ending = " (the best so far)" if best else ""
+    return f"validation after {counted(step, 'step')}: {numbers}{ending}"
 
 
 def ended(run: Run, recipe: Recipe, parts: TrainingState, *, patient: bool) -> str:
@@ -175,9 +178,10 @@ def judged(run: Run, best: Mapping[str, Any], *, cases: int, control: str) -> st
     metric = best.get("metric", "score")
     higher = metric in METRIC_TABLE and not is_better_lower(metric)
     value, most = (best["score"], "best") if higher else (-best["score"], "lowest")
+    reached = f"{value:.4g} ({control})" if control else f"{value:.4g}"
     sentence = (
-        f"{most} {_called(metric)} on {counted(cases, 'validation case')}: {value:.4g}"
-        f"{f' ({control})' * bool(control)}, after {counted(best['step'], 'step')}: {run.checkpoints / 'best'}"
+        f"{most} {_called(metric)} on {counted(cases, 'validation case')}: {reached}, "
+        f"after {counted(best['step'], 'step')}: {run.checkpoints / 'best'}"
     )
     other = best.get("other")
     if other is None:
@@ -208,9 +212,13 @@ def following(run: Run) -> str:
             return f"next: sfumato pair {folder} --out {out}"
 
 
-def beside_twin(result: Mapping[str, Any]) -> str:
-    """A model's best score beside that of its deterministic twin; empty where one of them has none."""
-    own, twin = result["best"], result[TWIN]["best"]
+def beside_twin(own: Mapping[str, Any], twin: Mapping[str, Any]) -> str:
+    """A model's best score beside that of its deterministic twin; empty where one of them has none.
+
+    Args:
+        own: what is known of the best checkpoints of the model.
+        twin: the same of the twin.
+    """
     if own.get("metric") != twin.get("metric") or "score" not in own:
         return ""
     name = _called(own["metric"])

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.builder.process import build_process
-from sfumato.builder.task import build_pack, build_task
+from sfumato.builder.task import build_dataset, build_task
 from sfumato.builder.training import build_data_order, build_parts, build_settings
 from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.ranges import Ranges
@@ -224,7 +224,7 @@ def set_up_workload(
             remedy=f"sfumato prepare {source} --out dataset",
         )
     planned, _ = plan_training(wanted, dataset, device=torch.device(device).type)
-    dataset = build_pack(planned, dataset)
+    dataset = build_dataset(planned, dataset)
     parts = build_parts(planned, dataset.spec, device=device)
     discriminator = None if parts.adversary is None else parts.adversary.network
     job = build_task(planned, dataset, build_process(planned), device=device, discriminator=discriminator)

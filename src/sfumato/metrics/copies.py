@@ -90,9 +90,15 @@ class View(NamedTuple):
     right: int = 0
 
     def __str__(self) -> str:
-        words = [f"turned {90 * self.turns}"] * (self.turns > 0) + ["mirrored"] * self.mirrored
-        words += [f"tilted {self.angle:+g}"] * (self.angle != 0)
-        words += [f"moved {self.down:+d} {self.right:+d}"] * ((self.down, self.right) != (0, 0))
+        words = []
+        if self.turns:
+            words.append(f"turned {90 * self.turns}")
+        if self.mirrored:
+            words.append("mirrored")
+        if self.angle:
+            words.append(f"tilted {self.angle:+g}")
+        if self.down or self.right:
+            words.append(f"moved {self.down:+d} {self.right:+d}")
         return "; ".join(words) or "as it is"
 
 

@@ -199,7 +199,9 @@ def _ask(
         synthetic=[case.label or "" if classify else "" for case in found.cases],
         balance=balance,
     )
-    notes = [*([why] if why else []), *found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
+    notes = [*found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
+    if why:
+        notes.insert(0, why)
     units = [TrainingUnit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
     for unit in units:
         stock.rows(unit)  # what cannot be trained on is refused before anything is

@@ -18,7 +18,7 @@ from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
 from sfumato.experiment.run_training import device_kind, work_on
 from sfumato.experiment.run_training import training as _training
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
-from sfumato.experiment.trainer import Validation
+from sfumato.experiment.trainer import TrainingResult, Validation
 from sfumato.experiment.training_log import beside_twin
 from sfumato.progress import say
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
@@ -43,12 +43,21 @@ class Trained:
 
     Attributes:
         folder: the run folder.
-        summary: steps, images, minutes, the best validation and where its weights are; `twin` holds the same of the
-            deterministic twin.
+        result: steps, images, minutes, the best validation and where its weights are.
+        twin: the same of the deterministic twin; None without one.
     """
 
     folder: Path
-    summary: Mapping[str, Any]
+    result: TrainingResult
+    twin: TrainingResult | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Both as plain values; the twin's under `twin`."""
+        summary = self.result.to_dict()
+        if self.twin is not None:
+            summary[TWIN] = self.twin.to_dict()
+        return summary
 
     def model(self, device: str = "cpu") -> Model:
         """The trained model: its averaged weights, at their best."""
@@ -167,10 +176,11 @@ def iter_training(
     choose_device(device)
     run = Run(Path(out))
     wanted, start = _begun(task, run, reading, training)
+    twin = None
     with _at_work(run):
         result = yield from _training(wanted, run, Path(source), start)
         if training.twin:
-            lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result["step"]}
+            lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result.step}
             baseline = load_recipe(
                 task,
                 training.file,
@@ -178,10 +188,9 @@ def iter_training(
                 changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
                 beneath=start.words if start else None,
             )
-            result[TWIN] = yield from _training(baseline, run.twin, run.dataset, start)
-            if compared := beside_twin(result):
-                say(compared)
-    return Trained(run.folder, result)
+            twin = yield from _training(baseline, run.twin, run.dataset, start)
+            _compare(result, twin)
+    return Trained(run.folder, result, twin)
 
 
 def plan(
@@ -267,17 +276,22 @@ def resume(
     choose_device(device)
     resumed = _Resumed.of(Path(folder), out, dataset)
     wanted, run = length.of(resumed.run), resumed.run
+    twin = None
     with _at_work(resumed.out):
         if out is not None:
             run = _branched(run, resumed.checkpoint, resumed.out, resumed.dataset)
             wanted = length.of(run)
         result = _continued(run, wanted, resumed.dataset)
         if run.twin.exists():
-            as_far = Length(until_steps=result["step"])
-            result[TWIN] = _continued(run.twin, as_far.of(run.twin), _dataset_of(run.twin, dataset))
-            if compared := beside_twin(result):
-                say(compared)
-    return Trained(run.folder, result)
+            as_far = Length(until_steps=result.step)
+            twin = _continued(run.twin, as_far.of(run.twin), _dataset_of(run.twin, dataset))
+            _compare(result, twin)
+    return Trained(run.folder, result, twin)
+
+
+def _compare(own: TrainingResult, twin: TrainingResult) -> None:
+    if compared := beside_twin(own.best, twin.best):
+        say(compared)
 
 
 def plan_resume(
@@ -344,7 +358,7 @@ def _at_work(run: Run) -> Iterator[None]:
         yield
 
 
-def _continued(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
+def _continued(run: Run, recipe: Recipe, dataset: Path) -> TrainingResult:
     """Go on with a run as long as the recipe says; its dataset may lie in another place than the run knows."""
     if is_first_here():
         check_dataset(run, dataset)

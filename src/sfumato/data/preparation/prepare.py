@@ -263,8 +263,9 @@ class _Work:
             *found.notes,
             *division.notes,
             *notes_about(spec, division.cases, facts, copies, left_out=kept.count(False)),
-            *([sharp.sentence] if sharp is not None and sharp.dice < 1 else []),
         ]
+        if sharp is not None and sharp.dice < 1:
+            notes.append(sharp.sentence)
         write_description(folder, Description(spec, division, facts, notes, described, found.reading, sharp))
 
     def _originals(self, cases: Sequence[Case]) -> Iterator[OriginalMask]:

@@ -143,7 +143,8 @@ def refuse_filled(folder: Path) -> None:
 def mask_names(mask_classes: int) -> list[str]:
     """Names of the classes of pixels."""
     nuclei = [f"nucleus {number}" for number in range(1, mask_classes - 2)]
-    return ["skin", "lesion", *nuclei, *(["halo"] if mask_classes > 2 else [])]
+    names = ["skin", "lesion", *nuclei]
+    return [*names, "halo"] if mask_classes > 2 else names
 
 
 def _reader_habits(readers: int) -> list[tuple[float, float]]:
