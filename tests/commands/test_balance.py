@@ -38,7 +38,7 @@ class Mirror(CopyDetector):
     def __init__(self, threshold: float | None = 0.9) -> None:
         vars(self).update(threshold=threshold, rate=None, why="no held-out images")
 
-    def judge(self, images: np.ndarray) -> list[CopyVerdict]:
+    def find_copies(self, images: np.ndarray) -> list[CopyVerdict]:
         return [verdict(copy=None if self.threshold is None else int(each.flat[0]) % 2 == 0) for each in images]
 
 
