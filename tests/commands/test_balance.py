@@ -160,7 +160,7 @@ def test_copies_are_drawn_again_whatever_the_batch(batch: int) -> None:
 
 
 def test_an_image_that_only_gives_copies_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Mirror, "judge", lambda _, images: [verdict(copy=True)] * len(images))
+    monkeypatch.setattr(Mirror, "find_copies", lambda _, images: [verdict(copy=True)] * len(images))
     outcomes = [each.outcome for each in judging.draw_kept(draw, [item(3)], Mirror(), batch=4)]
     assert not outcomes[0].kept and len(judging.rejections(outcomes)) == judging.SEEDS_TRIED
     assert "1 is left out: all their 10 seeds gave copies (000003)" in judging.rejection_sentence(outcomes, Mirror())
