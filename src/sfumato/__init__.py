@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sfumato.verbs.bench import bench as bench
     from sfumato.verbs.check import check as check
     from sfumato.verbs.convert import convert as convert
+    from sfumato.verbs.ema import ema as ema
     from sfumato.verbs.evaluate_images import evaluate_images as evaluate_images
     from sfumato.verbs.evaluate_masks import evaluate_masks as evaluate_masks
     from sfumato.verbs.exchange import export_model as export_model
@@ -63,6 +64,7 @@ _HOMES = {
     "bench": "sfumato.verbs.bench",
     "check": "sfumato.verbs.check",
     "convert": "sfumato.verbs.convert",
+    "ema": "sfumato.verbs.ema",
     "evaluate_images": "sfumato.verbs.evaluate_images",
     "evaluate_masks": "sfumato.verbs.evaluate_masks",
     "export_model": "sfumato.verbs.exchange",

@@ -1,19 +1,12 @@
 """`sfumato ema`: after the training, a model whose average has another width than those that were tracked."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.numbers import Count
-from sfumato.errors import UsageError
-from sfumato.experiment.claim import Claim
-from sfumato.experiment.output_folder import claim_output_file
-from sfumato.experiment.run import Run, load_model
-from sfumato.header import header
 from sfumato.progress import say
-from sfumato.recipe.train import NARROWEST, WIDEST
-from sfumato.training.averages import KeptFile, add_together, kept_averages
-from sfumato.training.profile import Kept, reconstruct_average
-from sfumato.training.weights import check_weight_numbers, write_weights
+from sfumato.verbs.ema import ema as _ema
 from sfumato.wording import counted
 
 LARGEST_ERROR = 0.05
@@ -40,63 +33,18 @@ def ema(
         overwrite: Replace a file that is there.
         dry_run: Only say how well the width can be met.
     """
-    claim = _claim(width, out, overwrite=overwrite or dry_run)
-    kept = _until_step(run, at_step)
-    found = reconstruct_average([each.profile for each in kept], Kept(kept[-1].step, width))
-    made_of = f"width {width:g} at step {kept[-1].step} from {counted(len(kept), 'average')}"
-    say(f"{made_of}: within {found.error:.2%} of its profile")
-    if found.error > LARGEST_ERROR:
+    averaged = _ema(run, width=width, out=out, at_step=at_step, overwrite=overwrite, dry_run=dry_run)
+    made_of = f"width {width:g} at step {averaged.step} from {counted(len(averaged.made_of), 'average')}"
+    say(f"{made_of}: within {averaged.error:.2%} of its profile")
+    if averaged.error > LARGEST_ERROR:
         say("note: this is far; kept averages are too few for a width so far from theirs")
-    result = {
+    if not dry_run:
+        say(f"wrote {out}")
+    return {
         "run": str(run),
         "model": str(out),
         "width": width,
-        "step": kept[-1].step,
-        "error": found.error,
-        "made_of": [
-            {"step": each.step, "width": each.width, "share": share}
-            for each, share in zip(kept, found.shares, strict=True)
-        ],
+        "step": averaged.step,
+        "error": averaged.error,
+        "made_of": [asdict(each) for each in averaged.made_of],
     }
-    if not dry_run:
-        _write(claim, kept, found.shares, {name: result[name] for name in ("width", "error", "made_of")})
-        say(f"wrote {out}")
-    return result
-
-
-def _claim(width: float, out: Path, *, overwrite: bool) -> Claim:
-    """Refuse what is impossible, and claim the name of the file."""
-    if not NARROWEST <= width <= WIDEST:
-        raise UsageError(f"a width of {width:g} cannot be told apart", expected=f"{NARROWEST} to {WIDEST}")
-    if out.suffix != ".safetensors":
-        raise UsageError(f"{out} is no model file", expected="a name that ends in .safetensors")
-    return claim_output_file(out, overwrite=overwrite)
-
-
-def _until_step(run: Path, step: int | None) -> list[KeptFile]:
-    """What a run kept until a step, which must be one of those it kept averages of."""
-    kept = kept_averages(Run(run).averages)
-    if not kept:
-        raise UsageError(
-            f"{run} kept no averages",
-            expected="a run that was trained with a pair of widths",
-            remedy="train with --set train.ema_widths=[0.05,0.1]",
-        )
-    steps = sorted({each.step for each in kept})
-    if step is None:
-        step = steps[-1]
-    if step not in steps:
-        raise UsageError(f"{run} kept no averages of step {step}", expected=f"one of {', '.join(map(str, steps))}")
-    return [each for each in kept if each.step <= step]
-
-
-def _write(claim: Claim, kept: list[KeptFile], shares: tuple[float, ...], average: dict[str, Any]) -> None:
-    """The newest average's model with its weights replaced, and told so."""
-    model = load_model(kept[-1].file)
-    names = [name for name, _ in model.network.named_parameters()]
-    averaged = add_together(kept, shares, names)
-    check_weight_numbers(averaged, model.network.state_dict(), source=str(kept[-1].file.parent))
-    model.network.load_state_dict(averaged, strict=False)
-    about = header(model.recipe, model.spec, step=model.step, average=average)
-    with claim.file() as draft:
-        write_weights(draft, model.network.state_dict(), about)
