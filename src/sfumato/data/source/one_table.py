@@ -16,7 +16,7 @@ from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.manifest import Case
 from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.classes import without_folders_of_one
-from sfumato.data.source.columns import ColumnRoles
+from sfumato.data.source.columns import ColumnRoles, Places
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.layout import Arranged, match_masks, sort_roles
 from sfumato.data.source.left_columns import about_left_columns
@@ -84,45 +84,73 @@ def join_table(
         DataError: columns are missing or unclear, rows have no file (all are listed), classes contradict each other.
     """
     table, known = read_for(path, entries, hints)
-    table = joined.get(path, table)
     offered = _offered(entries, root, masks, hints)
-    home = path.parent.absolute() if follow else None
-    plan, notes, places = plan_nearby(table, known, offered.images, offered.every, root, follow=home)
-    if hints.masks is not None and "mask" not in known:  # the pattern goes before a column
-        plan = plan._replace(masks=())
-    notes += about_images_beside(table, table.column(plan.image), root)
-    located = locate_images(table, plan.image, places, drop_missing=hints.drop_unpaired)
-    if located.missing:
-        notes.append(f"rows of the table without a file, left out: {len(located.missing)}")
-    kept = table._replace(rows=[row for row in table.rows if row.number in located.by_row])
-    files = files_of_rows(kept, plan, located, places)
-    volumes = volumes_at(files.every(), root)
-    files = files.at_volumes(volumes)
-    values = read_row_values(kept, plan, known, drop_empty=hints.drop_unpaired)
-    named = volumes.entries(files.channels_of_images(), entries)
-    arranged = _arranged(named, offered, plan, hints, labelled=values.says_classes)
-    cases = described_by_rows(arranged.cases, kept, plan, files, values)
-    cases, told = _with_wishes(cases, plan, values, hints)
-    cases, unlabelled = _without_unlabelled(cases, values)
-    left_columns = about_left_columns(table, plan, cases)
-    notes = [*arranged.notes, *notes, *told, *values.labels.notes, *values.splits.notes, *left_columns]
-    used = _used(volumes, files, cases)
+    planned = _planned(joined.get(path, table), known, offered, root, hints, follow=follow)
+    rows = _read_rows(planned, root, hints)
+    named = rows.volumes.entries(rows.files.channels_of_images(), entries)
+    arranged = _arranged(named, offered, planned.plan, hints, labelled=rows.values.says_classes)
+    cases = described_by_rows(arranged.cases, rows.table, planned.plan, rows.files, rows.values)
+    cases, told = _with_wishes(cases, planned.plan, rows.values, hints)
+    cases, unlabelled = _without_unlabelled(cases, rows.values)
+    left_columns = about_left_columns(planned.table, planned.plan, cases)
+    used = _used(rows, cases)
     return Tabulated(
         arranged=arranged._replace(
             cases=cases,
-            notes=notes,
-            unpaired=[*arranged.unpaired, *located.missing],
-            bare_alone=arranged.bare_alone and not located.missing,
+            notes=[*arranged.notes, *planned.notes, *rows.notes, *told, *rows.values.notes, *left_columns],
+            unpaired=[*arranged.unpaired, *rows.missing],
+            bare_alone=arranged.bare_alone and not rows.missing,
         ),
-        headers=volumes.headers,
-        kind=volumes.kind(files.images),
-        outside=places.outside(root),
-        patient_column=plan.patient,
+        headers=rows.volumes.headers,
+        kind=rows.volumes.kind(rows.files.images),
+        outside=planned.places.outside(root),
+        patient_column=planned.plan.patient,
         unnamed=_unused(offered.images, used),
-        beside=_unused(offered.marked, used) if plan.masks else {},
-        mask_columns=plan.masks,
+        beside=_unused(offered.marked, used) if planned.plan.masks else {},
+        mask_columns=planned.plan.masks,
         unlabelled=unlabelled,
     )
+
+
+class _Planned(NamedTuple):
+    """A table of whose columns is known what they are for.
+
+    Attributes:
+        table: the table.
+        known: the columns that a person named, by role.
+        plan: the columns that have a role.
+        places: the files that it may mean.
+        notes: what had to be guessed.
+    """
+
+    table: SourceTable
+    known: Mapping[str, str]
+    plan: ColumnRoles
+    places: Places
+    notes: list[str]
+
+
+class _Rows(NamedTuple):
+    """The rows of a table that have an image.
+
+    Attributes:
+        table: these rows alone.
+        files: what each names.
+        values: what each says.
+        volumes: what the files and folders of DICOM are that they name.
+        missing: the rows without an image, in words.
+    """
+
+    table: SourceTable
+    files: RowFiles
+    values: RowValues
+    volumes: Pointed
+    missing: list[str]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is told of the other rows."""
+        return [f"rows of the table without a file, left out: {len(self.missing)}"] if self.missing else []
 
 
 class _Offered(NamedTuple):
@@ -169,6 +197,29 @@ def _seen_from(root: Path, entry: SourceFile) -> SourceFile:
         return entry
     below = entry.locator.removeprefix(home).split(os.sep)  # noqa: PTH206 - a Path for each of 100,000 is slow
     return entry._replace(parts=tuple(below))
+
+
+def _planned(
+    table: SourceTable, known: Mapping[str, str], offered: _Offered, root: Path, hints: ReadOptions, *, follow: bool
+) -> _Planned:
+    """The table with what its columns are for; see `join_table`."""
+    home = table.path.parent.absolute() if follow else None
+    plan, notes, places = plan_nearby(table, known, offered.images, offered.every, root, follow=home)
+    if hints.masks is not None and "mask" not in known:  # the pattern goes before a column
+        plan = plan._replace(masks=())
+    beside = about_images_beside(table, table.column(plan.image), root)
+    return _Planned(table, known, plan, places, [*notes, *beside])
+
+
+def _read_rows(planned: _Planned, root: Path, hints: ReadOptions) -> _Rows:
+    """What the rows name and say; see `join_table`."""
+    table, known, plan, places, _ = planned
+    located = locate_images(table, plan.image, places, drop_missing=hints.drop_unpaired)
+    kept = table._replace(rows=[row for row in table.rows if row.number in located.by_row])
+    files = files_of_rows(kept, plan, located, places)
+    volumes = volumes_at(files.every(), root)
+    values = read_row_values(kept, plan, known, drop_empty=hints.drop_unpaired)
+    return _Rows(kept, files.at_volumes(volumes), values, volumes, located.missing)
 
 
 def _arranged(
@@ -292,9 +343,9 @@ def _without_unlabelled(cases: list[Case], values: RowValues) -> tuple[list[Case
     return [case for case in cases if case.label is not None], unlabelled
 
 
-def _used(volumes: Pointed, files: RowFiles, cases: Sequence[Case]) -> set[str]:
+def _used(rows: _Rows, cases: Sequence[Case]) -> set[str]:
     """All files that rows name, or that are masks of cases."""
-    used = volumes.used(files.images, [*files.channels, *files.masks])
+    used = rows.volumes.used(rows.files.images, [*rows.files.channels, *rows.files.masks])
     for case in cases:
         for mask in case.masks:
             used.update(part.locator for part in mask_parts(mask))

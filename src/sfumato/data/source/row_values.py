@@ -5,9 +5,9 @@ Rows that name an image again may bring masks of further readers, but no other c
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from sfumato.data.manifest import Case
 from sfumato.data.source.columns import ColumnRoles, counts
@@ -23,17 +23,32 @@ _SHOWN = 5
 """Words of a column that are shown where they are no splits."""
 
 
-class RowValues(NamedTuple):
+@dataclass(frozen=True)
+class RowValues:
     """What each row says of its image: class, split, and the patient; empty where it says that nobody knows."""
 
     labels: ClassColumn
     splits: ClassColumn
     patients: list[str]
 
-    @property
+    @cached_property
     def says_classes(self) -> bool:
         """Whether some row has a class."""
         return any(self.labels.names)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to the values."""
+        return [*self.labels.notes, *self.splits.notes]
+
+    def said_of(self, case: Case, row: int) -> Case:
+        """A case with what a row says of it."""
+        return replace(
+            case,
+            label=self.labels.names[row] if self.says_classes else case.label,
+            split=self.splits.names[row] or case.split,
+            patient=self.patients[row] or case.patient,
+        )
 
 
 def read_row_values(table: SourceTable, plan: ColumnRoles, known: Mapping[str, str], *, drop_empty: bool) -> RowValues:
@@ -123,12 +138,9 @@ def described_by_rows(
     Raises:
         DataError: rows of one image have different classes, patients or splits.
     """
-    rows_of_images = defaultdict[str, list[int]](list)
-    for place, image in enumerate(files.images):
-        rows_of_images[image].append(place)
-    persons = [spelling(name) or None for name in values.patients]
+    rows_of_images = _rows_of_images(files.images)
     _refuse_clashes(table, rows_of_images, "class", values.labels.names)
-    _refuse_clashes(table, rows_of_images, "patient", persons)
+    _refuse_clashes(table, rows_of_images, "patient", [spelling(name) or None for name in values.patients])
     _refuse_clashes(table, rows_of_images, "split", values.splits.names)
     channels = files.channels_of_images()
     columns = places_of_left_columns(table, plan, keep_split=not any(values.splits.names))
@@ -140,16 +152,21 @@ def described_by_rows(
         fields = table.rows[rows[0]].fields
         described.append(
             replace(
-                case,
+                values.said_of(case, rows[0]),
                 channels=channels[case.image],
-                label=values.labels.names[rows[0]] if values.says_classes else case.label,
-                split=values.splits.names[rows[0]] or case.split,
-                patient=values.patients[rows[0]] or case.patient,
                 masks=_masks_of(rows, files) or case.masks,
                 more={name: fields[place].strip() for name, place in columns.items()},
             )
         )
     return described
+
+
+def _rows_of_images(images: Sequence[str]) -> Mapping[str, Sequence[int]]:
+    """The places of the rows of each image."""
+    rows = defaultdict[str, list[int]](list)
+    for place, image in enumerate(images):
+        rows[image].append(place)
+    return rows
 
 
 def _masks_of(rows: Sequence[int], files: RowFiles) -> tuple[str, ...]:
