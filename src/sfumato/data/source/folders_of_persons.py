@@ -17,7 +17,7 @@ from sfumato.data.source.table import UNKNOWN_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-ASKED = "DATA-068"
+PATIENTS_OR_CLASSES = "DATA-068"
 """The question whether folders are patients or classes, beside which none of them is told to be patients."""
 
 
@@ -90,5 +90,5 @@ def _question(folders: Sequence[str], level: int) -> DataError:
         f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
         expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
         remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
-        code=ASKED,
+        code=PATIENTS_OR_CLASSES,
     )

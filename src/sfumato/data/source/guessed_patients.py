@@ -20,7 +20,12 @@ from typing import NamedTuple
 from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.divisions import is_variant
-from sfumato.data.source.folders_of_persons import ASKED, known_patient, without_labels, without_persons_as_classes
+from sfumato.data.source.folders_of_persons import (
+    PATIENTS_OR_CLASSES,
+    known_patient,
+    without_labels,
+    without_persons_as_classes,
+)
 from sfumato.data.source.grouping import NOBODY, PARENT, case_name
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
@@ -172,7 +177,7 @@ def _about_told(guessed: _Guessed, patients: Collection[str]) -> Iterator[str]:
     if found.patients_by:
         yield f"whose the images are is said by {found.patients_by}: {_patients(len(patients))}"
         return
-    if any(problem.code == ASKED for problem in found.problems):
+    if any(problem.code == PATIENTS_OR_CLASSES for problem in found.problems):
         return
     note = f"folders taken as patients (kept together): {len(patients)}"
     if guessed.level:
