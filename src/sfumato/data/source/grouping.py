@@ -23,30 +23,46 @@ def grouped_by(found: DiscoveredDataset, source: Path | None, wanted: str) -> Di
     """Cases with the patient that a person names."""
     if wanted == "patient" and any(case.patient for case in found.cases):
         return found
-    columns = {column for case in found.cases for column in case.more}
+    columns = set[str]()
+    for case in found.cases:
+        columns.update(case.more)
+    groups: Sequence[str | None]
     column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
     if column is not None:
-        groups: Sequence[str | None] = [case.more.get(column) or None for case in found.cases]
+        groups = [case.more.get(column) or None for case in found.cases]
     elif wanted == NOBODY:
         return _each_alone(found)
     elif wanted == PARENT and source is not None:
-        names = [case_name(case, source) for case in found.cases]
-        groups = [parent_of(name) or None for name in without_classes(names, [case.label for case in found.cases])]
+        groups = _parents(found.cases, source)
     elif wanted in OWNER_TAGS:
         groups = patients_by_tag(found.cases, wanted)
     else:
         groups = _matched(wanted, found.cases, columns)
-    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
+    _refuse_bare(found.cases, groups, wanted)
+    found = _without_labels_of(found, groups)
+    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
+    persons = set(map(spelling, filter(None, groups)))
+    note = f"cases are kept together by '{wanted}': {len(persons)} groups"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _parents(cases: Sequence[Case], source: Path) -> list[str | None]:
+    """The folder that each case lies in, above that of its class."""
+    names = [case_name(case, source) for case in cases]
+    above = without_classes(names, [case.label for case in cases])
+    return [parent_of(name) or None for name in above]
+
+
+def _refuse_bare(cases: Sequence[Case], groups: Sequence[str | None], wanted: str) -> None:
+    """Refuse cases without a group."""
+    bare = [case.id for case, group in zip(cases, groups, strict=True) if group is None]
+    if bare:
         raise DataError(
-            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
+            f"{len(bare)} of {len(cases)} cases have no group by '{wanted}':\n{listed(bare)}",
             expected="a group for every case",
             remedy="mend the column, or give another --group-by",
             code="DATA-054",
         )
-    found = _without_labels_of(found, groups)
-    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
-    note = f"cases are kept together by '{wanted}': {len(set(map(spelling, filter(None, groups))))} groups"
-    return found._replace(cases=cases, notes=(*found.notes, note))
 
 
 def _each_alone(found: DiscoveredDataset) -> DiscoveredDataset:

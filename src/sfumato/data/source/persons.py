@@ -68,6 +68,8 @@ CLASS_WORD = re.compile(
     r"|who|gleason|tnm|phase|cohort|site|cent(?:er|re)|fold|part|batch|set)[ _-]?\w{0,3}",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
 """What a number of a person may look like, and a lot else."""
 
@@ -154,9 +156,11 @@ def _at_their_sites(names: Sequence[Name], said: Sequence[str | None]) -> list[s
     for who, site in zip(said, sites, strict=True):
         if who:
             places[who].add(site)
-    return [
-        f"{site}/{who}" if who and site and len(places[who]) > 1 else who for who, site in zip(said, sites, strict=True)
-    ]
+    persons = list[str | None]()
+    for who, site in zip(said, sites, strict=True):
+        again = who is not None and len(places[who]) > 1
+        persons.append(f"{site}/{who}" if again and site else who)
+    return persons
 
 
 def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
@@ -176,19 +180,25 @@ def is_grouping(groups: Sequence[str | None]) -> bool:
 
 def without_classes(names: Sequence[Name], labels: Sequence[str | None]) -> list[Name]:
     """Names without the folder of the class, where that is the last and comes again below several: `p07/benign`."""
-    bare = [name._replace(folders=tuple(folder for folder in name.folders if not says_what(folder))) for name in names]
-    above = [name._replace(folders=name.folders[:-1]) for name in bare]
-    places = defaultdict[str, set[tuple[str, ...]]](set)
-    for name, rest, label in zip(bare, above, labels, strict=True):
-        if label is None or not rest.folders or name.folders[-1] != label:
+    above, places = list[Name](), defaultdict[str, set[tuple[str, ...]]](set)
+    for name, label in zip(names, labels, strict=True):
+        *folders, last = _telling_folders(name) or [""]
+        if label is None or not folders or last != label:
             return list(names)
-        places[label].add(rest.folders)
-    return above if 2 * sum(len(found) > 1 for found in places.values()) > len(places) else list(names)
+        above.append(name._replace(folders=tuple(folders)))
+        places[label].add(tuple(folders))
+    again = sum(len(found) > 1 for found in places.values())
+    return above if 2 * again > len(places) else list(names)
+
+
+def _telling_folders(name: Name) -> list[str]:
+    """The folders of an image without those that say a role or a split."""
+    return [folder for folder in name.folders if not says_what(folder)]
 
 
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
-    folders = [folder for folder in name.folders if not says_what(folder)]
+    folders = _telling_folders(name)
     while folders and VISIT.fullmatch(folders[-1]) and len(folders) > 1:
         folders.pop()
     return "/".join(folders)
@@ -226,7 +236,11 @@ def look_for_persons(folders: Iterable[str]) -> Folders:
 
 def are_words(names: Collection[str]) -> bool:
     """Whether most names are words, which have no number."""
-    return 2 * sum(WORD.search(name) is not None and not re.search(r"\d", name) for name in names) > len(names)
+    return 2 * sum(map(_is_word, names)) > len(names)
+
+
+def _is_word(name: str) -> bool:
+    return WORD.search(name) is not None and _DIGIT.search(name) is None
 
 
 def are_classes(folders: Iterable[str]) -> bool:
@@ -254,13 +268,18 @@ def may_be_number(name: str, mean: float = 0) -> bool:
 def are_counted(names: Iterable[str]) -> bool:
     """Whether names count from 0 or 1, and not far, as classes do; or in full before a word each (`01_TUMOR`)."""
     names = list(names)
-    ordered = [found for name in names if (found := ORDERED.fullmatch(name))]
+    ordered = [found for found in map(ORDERED.fullmatch, names) if found]
     if ordered and len(ordered) == len(names) == len({found["word"] for found in ordered}):
         places = sorted(int(found["place"]) for found in ordered)
-        return places == list(range(places[0], places[0] + len(places))) and places[0] < 2
-    numbers = sorted(int(name) if name.isdecimal() and len(name) < 3 else -9 for name in names)
-    first, most = numbers[0], CLASS_COUNTS.get(numbers[0], 0)
-    return len(numbers) <= most and numbers == list(range(first, first + len(numbers)))
+        return places[0] < 2 and _go_on_by_one(places)
+    if not all(name.isdecimal() and len(name) < 3 for name in names):
+        return False
+    numbers = sorted(map(int, names))
+    return len(numbers) <= CLASS_COUNTS.get(numbers[0], 0) and _go_on_by_one(numbers)
+
+
+def _go_on_by_one(numbers: Sequence[int]) -> bool:
+    return list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 class Offer(NamedTuple):
@@ -281,23 +300,35 @@ def offers(names: Sequence[Name], ids: Sequence[str], labels: Sequence[str | Non
         ids: of the images, in which a pattern is looked for.
         labels: of the images; groups that are no more than these, and in one class each, are the classes again.
     """
-    classes = len(set(labels) - {None})
     parents = {parent_of(name) for name in names}
-    telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
-    by_folder = max(classes + 1, _FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
+    by_folder = _are_enough_folders(parents, labels) and 2 * len(parents) <= len(names)
     if by_folder:
         yield Offer("parent", len(parents))
     patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
     for pattern in patterns:
-        found = [re.search(pattern, name) for name in ids]
-        matched = [match for match in found if match]
-        groups = [match[1] for match in matched]
-        if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
-            continue
-        enough = len(set(groups)) > classes or _lie_in_several(groups, labels)
-        if enough and len(set(groups)) >= _FEWEST and is_grouping(groups) and _tell_persons(matched):
-            yield Offer(f"'{pattern}'", len(set(groups)))
+        number = _groups_by(pattern, ids, labels)
+        if number and not (by_folder and number == len(parents)):
+            yield Offer(f"'{pattern}'", number)
             return
+
+
+def _are_enough_folders(parents: Iterable[str], labels: Sequence[str | None]) -> bool:
+    """Whether folders that may be persons' are as many as are offered, and more than the classes."""
+    telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
+    return len(telling) >= _FEWEST and len(telling) > len(set(labels) - {None})
+
+
+def _groups_by(pattern: str, ids: Sequence[str], labels: Sequence[str | None]) -> int:
+    """How many groups a pattern makes of ids; 0 where it does not fit all of them, or its groups are no persons'."""
+    matched = [match for match in map(re.compile(pattern).search, ids) if match]
+    if len(matched) < len(ids):
+        return 0
+    groups = [match[1] for match in matched]
+    number = len(set(groups))
+    more_than_classes = number > len(set(labels) - {None}) or _lie_in_several(groups, labels)
+    if number < _FEWEST or not more_than_classes or not is_grouping(groups) or not _tell_persons(matched):
+        return 0
+    return number
 
 
 def _lie_in_several(groups: Sequence[str], labels: Sequence[str | None]) -> bool:
@@ -315,9 +346,9 @@ def _tells(folder: str) -> bool:
 
 def _begins_with_folder(name: Name) -> bool:
     """Whether a file is called after its folder, as `CNV/CNV-1016042-1` is: that is its class, and not its person."""
-    return (
-        bool(name.folders) and re.match(rf"{re.escape(name.folders[-1])}{APART}", name.stem, re.IGNORECASE) is not None
-    )
+    if not name.folders:
+        return False
+    return re.match(rf"{re.escape(name.folders[-1])}{APART}", name.stem, re.IGNORECASE) is not None
 
 
 def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
@@ -326,14 +357,15 @@ def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
     Groups are few beside the images, or nearly all count their images from 1 on (`010_HC`, `010_2HC`). Letters with a
     number behind them (`ALWI_001`) may be of persons, nearly all with several images.
     """
-    rests = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
-    if all(rests) and all(re.fullmatch(r"[^\W\d_]+", match[1]) for match in matched):
-        sizes = Counter(match[1] for match in matched).values()
+    behind = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
+    groups = [match[1] for match in matched]
+    if all(behind) and all(map(_LETTERS.fullmatch, groups)):
+        sizes = Counter(groups).values()
         return sum(size > 1 for size in sizes) >= NEARLY_ALL * len(sizes)
-    if not all(re.search(r"\d", match[1]) for match in matched) or not any(rests):
+    if not any(behind) or not all(map(_DIGIT.search, groups)):
         return False
-    counts: dict[str, list[int]] = defaultdict(list)
-    for match, rest in zip(matched, rests, strict=True):
-        counts[match[1]].append(int(rest[-1]) if rest else 1)
-    on = sum(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
-    return on >= NEARLY_ALL * len(counts) or 2 * len(counts) <= len(matched)
+    counts = defaultdict[str, list[int]](list)
+    for group, numbers in zip(groups, behind, strict=True):
+        counts[group].append(int(numbers[-1]) if numbers else 1)
+    counted_from_1 = sum(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    return counted_from_1 >= NEARLY_ALL * len(counts) or 2 * len(counts) <= len(matched)

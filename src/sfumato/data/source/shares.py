@@ -8,12 +8,13 @@ Only a few files are read.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import FILL, NUMBERS, mask_parts
+from sfumato.data.manifest import Case
 from sfumato.data.mask import MOST_SPARSE_VALUES, count_values
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.values import sampled_masks
@@ -38,33 +39,47 @@ def with_shares(found: DiscoveredDataset, hints: ReadOptions) -> DiscoveredDatas
     if not found.has_masks:
         return found
     if values := _values_of_classes(found):
-        note = (
-            f"files of classes hold greys ({_some(values)}), as soft maps of several readers and smoothed masks do: "
-            "what is above half of the largest is the object"
-            if values[-1] > NUMBERS
-            else f"files of classes hold several values ({_some(values)}), as parts of an object have: all but 0 are it"
-        )
-        return found._replace(notes=(*found.notes, note))
+        return found._replace(notes=(*found.notes, _about_values(values)))
     if hints.class_names or hints.join_masks or found.mask_names:
         return found
     problem = _doubt(found)
     return found if problem is None else found._replace(problems=(*found.problems, problem))
 
 
+def _about_values(values: Sequence[int]) -> str:
+    """The line about several values in the file of a class."""
+    if values[-1] > NUMBERS:
+        return (
+            f"files of classes hold greys ({_some(values)}), as soft maps of several readers and smoothed masks do: "
+            "what is above half of the largest is the object"
+        )
+    return f"files of classes hold several values ({_some(values)}), as parts of an object have: all but 0 are it"
+
+
 def _values_of_classes(found: DiscoveredDataset) -> list[int]:
     """The values of a few files of a class each, where one has several."""
-    parts = [part for case in found.cases for mask in case.masks for part in mask_parts(mask)]
-    files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
-    for file in files[:: -(-len(files) // _SAMPLE) or 1]:
+    files = _files_of_classes(found.cases)
+    step = -(-len(files) // _SAMPLE) or 1
+    for file in files[::step]:
         if file.lower().endswith((".jpg", ".jpeg")):  # it has greys by nature
             continue
         try:
-            values = [value for value in np.unique(read_mask(file)).tolist() if value]
+            values = np.unique(read_mask(file)).tolist()
         except DataError:  # told when it is decoded
             continue
-        if len(values) > 1:
-            return values
+        drawn = list(filter(None, values))
+        if len(drawn) > 1:
+            return drawn
     return []
+
+
+def _files_of_classes(cases: Iterable[Case]) -> list[str]:
+    """The files of masks that are a file for each class."""
+    files = list[str]()
+    for case in cases:
+        for mask in case.masks:
+            files += [part.locator for part in mask_parts(mask) if part.role.removeprefix(FILL).isdecimal()]
+    return files
 
 
 def _doubt(found: DiscoveredDataset) -> DataError | None:
@@ -79,8 +94,12 @@ def _doubt(found: DiscoveredDataset) -> DataError | None:
     between = sum(count for value, count in counts.items() if 0 < value < _WHITE)
     if len(values) > MOST_SPARSE_VALUES or not _are_shares(values) or between > counts[_WHITE]:
         return None
-    object_from = _WHITE // 2 + 1
-    shares = ",".join(f"{value}={'object' if value >= object_from else 'background'}" for value in values)
+    return _shares_or_classes(values)
+
+
+def _shares_or_classes(values: Sequence[int]) -> DataError:
+    """The question what greys are, with the flags that answer it."""
+    shares = ",".join(f"{value}={'object' if 2 * value > _WHITE else 'background'}" for value in values)
     classes = ",".join(f"{value}=NAME" for value in values if value)
     return DataError(
         f"the values of the masks ({_some(values)}) are even shares of {_WHITE}, and those between are a rim around "
@@ -96,12 +115,14 @@ def _are_shares(values: Sequence[int]) -> bool:
     """Whether greys are those of whole numbers of readers, with 0 and all, and two shares between at least."""
     if len(values) < 4 or values[0] != 0 or values[-1] != _WHITE:
         return False
-    return any(
-        all(min(value * count % _WHITE, -value * count % _WHITE) <= count for value in values) for count in _READERS
-    )
+    return any(_are_shares_of(readers, values) for readers in _READERS)
+
+
+def _are_shares_of(readers: int, values: Sequence[int]) -> bool:
+    """Whether greys are those of so many readers, to the rounding of a grey."""
+    return all(min(value * readers % _WHITE, -value * readers % _WHITE) <= readers for value in values)
 
 
 def _some(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values[:MOST_SPARSE_VALUES])) + (
-        f" ... {values[-1]}" if len(values) > MOST_SPARSE_VALUES else ""
-    )
+    shown = ", ".join(map(str, values[:MOST_SPARSE_VALUES]))
+    return f"{shown} ... {values[-1]}" if len(values) > MOST_SPARSE_VALUES else shown

@@ -25,24 +25,31 @@ def side_by_side(tables: Sequence[tuple[SourceTable, str]], files: FileLookup) -
         places = {name: place for place, name in enumerate(_images(table, column, files))}
         if not whole.named or not table.named or set(order) != places.keys() or len(order) != len(table.rows):
             return None
+        in_order = table._replace(rows=[table.rows[places[name]] for name in order])
         further = [name for name in table.header if name != column]
-        rows = [table.rows[places[name]].fields for name in order]
-        columns = {name: [row[table.header.index(name)] for row in rows] for name in further}
         twice = [name for name in further if name in whole.header]
-        if any(columns[name] != [row.fields[whole.header.index(name)] for row in whole.rows] for name in twice):
+        if any(_fields(in_order, name) != _fields(whole, name) for name in twice):
             return None
-        new = [name for name in further if name not in twice]
-        whole = whole._replace(
-            header=(*whole.header, *new),
-            rows=[
-                row._replace(fields=(*row.fields, *(columns[name][place] for name in new)))
-                for place, row in enumerate(whole.rows)
-            ],
-        )
+        whole = _with_columns(whole, in_order, [name for name in further if name not in twice])
     return whole
+
+
+def _fields(table: SourceTable, column: str) -> list[str]:
+    """The fields of a column as they are written."""
+    place = table.header.index(column)
+    return [row.fields[place] for row in table.rows]
+
+
+def _with_columns(whole: SourceTable, table: SourceTable, columns: Sequence[str]) -> SourceTable:
+    """A table with some columns of another, whose rows are of the same images in the same order."""
+    places = [table.header.index(name) for name in columns]
+    rows = []
+    for row, other in zip(whole.rows, table.rows, strict=True):
+        new = [other.fields[place] for place in places]
+        rows.append(row._replace(fields=(*row.fields, *new)))
+    return whole._replace(header=(*whole.header, *columns), rows=rows)
 
 
 def _images(table: SourceTable, column: str, files: FileLookup) -> list[str]:
     """The image of each row; an empty text where none or several files fit."""
-    found = [files.candidates(text) if files.has(text) else [""] for text in table.column(column)]
-    return [locators[0] for locators in found]
+    return [files.candidates(text)[0] if files.has(text) else "" for text in table.column(column)]
