@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sfumato.data.order import natural
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.words import (
     ABBREVIATED,
     ALPHANUMERIC,
@@ -85,6 +86,12 @@ def _abbreviates(words: Sequence[Token], place: int) -> bool:
 def mask_kind(mask: Owned) -> _Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
+
+
+def told_masks(masks: Sequence[Owned]) -> str:
+    """Patterns of masks with how many have each; those of other numbers, readers or words for masks are told apart."""
+    kinds = [mask_kind(mask) for mask in masks]
+    return told_files([mask.entry for mask in masks], [(kind.number, kind.reads, kind.family) for kind in kinds])
 
 
 def _words(text: str) -> str:
