@@ -18,9 +18,10 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import mask_kind
+from sfumato.data.source.mask_files import MaskFiles
 from sfumato.data.source.overlap import MASKS_COMPARED, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import MaskFiles, flags_for, unclear
+from sfumato.data.source.undecided import flags_for, unclear
 from sfumato.data.source.ways import way, ways_of_kinds, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted

@@ -13,54 +13,27 @@ of the set (`source.overlap`). What stays open is refused, with the flag that de
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, combinations, dropwhile
+from dataclasses import replace
+from itertools import combinations, dropwhile
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.order import natural
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.encodings import without_encodings
-from sfumato.data.source.kinds import mask_kind, name_by, order_of, told_masks
-from sfumato.data.source.overlap import are_views, mask_overlap
+from sfumato.data.source.kinds import mask_kind, name_by, told_masks
+from sfumato.data.source.mask_files import MaskFiles, all_masks, with_several
+from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.readings import Readings, as_classes, as_parts, as_readers, as_readers_by
 from sfumato.data.source.rivals import instead, not_of_one_class, readers_of_classes
-from sfumato.data.source.undecided import MaskFiles, competing, nameless, place_of, refuse_copies, unclear
+from sfumato.data.source.undecided import nameless, place_of, refuse_copies, unclear
+from sfumato.data.source.views import within_views, without_views
 from sfumato.data.source.words import SIDES, STRUCTURES, tokens
-from sfumato.errors import DataError
-from sfumato.wording import counted
-
-_NOTICED, _MOST_INVERTED = 0.01, 0.5
-"""Shares from which on pixels of several classes, and files that look inverted, are told."""
-
-_SHOWN = 12
-"""Classes that are told."""
 
 _RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What the masks of a set are.
-
-    Attributes:
-        masks: of each image by its locator, one for each reader; images without any are missing.
-        names: names of the classes by their values, where each has a file of its own.
-        ignore: the value of pixels that say nothing.
-        told: what was made of several masks of an image, for the line that tells the pairing.
-        notes: what was left out.
-        unused: masks that are left out.
-    """
-
-    masks: Mapping[str, tuple[str, ...]]
-    names: Mapping[int, str] = field(default_factory=dict)
-    ignore: int | None = None
-    told: str = ""
-    notes: tuple[str, ...] = ()
-    unused: tuple[Owned, ...] = ()
 
 
 NO_LABELS: Mapping[str, frozenset[str]] = MappingProxyType({})
@@ -82,10 +55,10 @@ def read_several(owned: MaskFiles, hints: ReadOptions, labels: Mapping[str, froz
         return _after(plain.notes, plain.unused, _as_said(plain.owned, hints))
     refuse_copies(plain.owned)
     once, encodings, about_encodings = without_encodings(plain.owned)
-    drawn, views, about_views = _without_views(once)
+    drawn, views, about_views = without_views(once)
     readings = _by_labels(drawn, labels) or _decided(_without_common_folder(drawn), hints)
     notes = (*plain.notes, *about_encodings, *about_views)
-    return _after(notes, (*plain.unused, *encodings), _within(readings, views))
+    return _after(notes, (*plain.unused, *encodings), within_views(readings, views))
 
 
 def _after(notes: tuple[str, ...], unused: tuple[Owned, ...], readings: Readings) -> Readings:
@@ -140,90 +113,12 @@ def _without_common_folder(owned: MaskFiles) -> MaskFiles:
     return {image: [mask._replace(folder="") for mask in masks] for image, masks in owned.items()}
 
 
-def _without_views(owned: MaskFiles) -> tuple[MaskFiles, MaskFiles, tuple[str, ...]]:
-    """The masks without those of the field of view, those, and a sentence.
-
-    Raises:
-        DataError: masks of two kinds compete.
-    """
-    family = _family_of_views(owned)
-    if not family:
-        return owned, {}, ()
-    views, rest = dict[str, list[Owned]](), dict[str, list[Owned]]()
-    for image, masks in owned.items():
-        if of_view := [mask for mask in masks if _is_view(mask, family)]:
-            views[image] = of_view
-        if others := [mask for mask in masks if not _is_view(mask, family)]:
-            rest[image] = others
-    where = sorted({place_of(mask) for masks in views.values() for mask in masks})
-    note = (
-        f"masks of the field of view, in which all that is drawn lies: {', '.join(where[:3])} ({len(views)}); pixels "
-        "outside do not count. If that is wrong, name the masks that are meant with --masks"
-    )
-    return rest, views, (note,)
-
-
-def _is_view(mask: Owned, family: tuple[str, ...]) -> bool:
-    kind = mask_kind(mask)
-    return kind.view or (kind.family == family and not kind.name and not kind.reads)
-
-
-def _family_of_views(owned: MaskFiles) -> tuple[str, ...]:
-    """The words of the masks that show the field of view; empty where there are none."""
-    for mask in _all_masks(owned):
-        if mask_kind(mask).view:
-            return mask_kind(mask).family
-    for pairs in _pairs_of_families(owned):
-        kinds = [mask_kind(mask) for mask in pairs[0]]
-        if all(kind.reads for kind in kinds):
-            continue
-        found = are_views(pairs)
-        if found is None:
-            raise competing(owned, pairs)
-        return kinds[found].family
-    return ()
-
-
-def _pairs_of_families(owned: MaskFiles) -> Iterable[list[tuple[Owned, Owned]]]:
-    """For two families each, the masks of these of each image that has both, but for those with names."""
-    pairs = defaultdict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Owned, Owned]]](list)
-    for masks in owned.values():
-        first = dict[tuple[str, ...], Owned]()
-        for mask in masks:
-            if not mask_kind(mask).name:
-                first.setdefault(mask_kind(mask).family, mask)
-        for one, other in combinations(sorted(first), 2):
-            pairs[one, other].append((first[one], first[other]))
-    return pairs.values()
-
-
-def _all_masks(owned: MaskFiles) -> Iterator[Owned]:
-    """The masks of all images."""
-    return chain.from_iterable(owned.values())
-
-
-def _several(owned: MaskFiles) -> MaskFiles:
-    """The masks of the images that have more than one."""
-    return {image: masks for image, masks in owned.items() if len(masks) > 1}
-
-
-def _within(readings: Readings, views: MaskFiles) -> Readings:
-    """The same where pixels outside of the field of view say nothing."""
-    if not views:
-        return readings
-    masks = dict[str, tuple[str, ...]]()
-    for image, of_image in readings.masks.items():
-        field_of_view = [MaskPart(WITHIN, view.entry.locator) for view in views.get(image, ())]
-        masks[image] = tuple(joined_name([*mask_parts(mask), *field_of_view]) for mask in of_image)
-    return replace(readings, masks=masks, ignore=OUTSIDE)
-
-
 def _decided(owned: MaskFiles, hints: ReadOptions) -> Readings:
     """What several masks are where nobody said it."""
-    several, names = _several(owned), _names(owned)
+    several, names = with_several(owned), _names(owned)
     if not several:
-        return _of_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else _as_readers(owned)
-    kinds = [mask_kind(mask) for mask in _all_masks(several)]
+        return as_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else as_readers(owned)
+    kinds = [mask_kind(mask) for mask in all_masks(several)]
     if all(kind.reads for kind in kinds):
         return _of_readers(owned, several)
     are_named = all(kind.name for kind in kinds)
@@ -249,13 +144,13 @@ def _by_overlap(owned: MaskFiles, several: MaskFiles) -> Readings:
     """What several masks are by how far they lie on one another, where their names do not say it."""
     measured = mask_overlap(several)
     if measured is None:
-        kinds = [mask_kind(mask) for mask in _all_masks(several)]
+        kinds = [mask_kind(mask) for mask in all_masks(several)]
         are_numbered = all(kind.number is not None or not kind.name for kind in kinds)
-        return _as_readers(owned) if are_numbered else _join(owned)
+        return as_readers(owned) if are_numbered else as_parts(owned)
     if measured.apart:
-        return _join(owned)
+        return as_parts(owned)
     if measured.together:
-        return _as_readers(owned)
+        return as_readers(owned)
     raise unclear(several, measured.sentence())
 
 
@@ -270,13 +165,13 @@ def _readers_beside_others(owned: MaskFiles) -> Readings | None:
     measured = mask_overlap(readers)
     if measured is None or not measured.together:
         return None
-    others = tuple(mask for mask in _all_masks(owned) if not _is_numbered_reader(mask))
+    others = tuple(mask for mask in all_masks(owned) if not _is_numbered_reader(mask))
     where = ", ".join(sorted({place_of(mask) for mask in others})[:3])
     note = (
         f"masks of other names beside those of readers, not used: {len(others)} ({where}); --masks with a pattern "
         "names what is meant"
     )
-    return _after((note,), others, _as_readers(readers))
+    return _after((note,), others, as_readers(readers))
 
 
 def _is_numbered_reader(mask: Owned) -> bool:
@@ -290,21 +185,23 @@ def _by_labels(owned: MaskFiles, labels: Mapping[str, frozenset[str]]) -> Readin
     Raises:
         DataError: nobody can know.
     """
-    several = _several(owned)
-    if not several or not all(labels.get(mask.entry.locator) for mask in _all_masks(owned)):
+    several = with_several(owned)
+    if not several or not all(labels.get(mask.entry.locator) for mask in all_masks(owned)):
         return None
-    every = [name for mask in _all_masks(owned) for name in labels[mask.entry.locator]]
+    every = [name for mask in all_masks(owned) for name in labels[mask.entry.locator]]
     of_images = [[labels[mask.entry.locator] for mask in masks] for masks in several.values()]
     measured = mask_overlap(several)
     are_alike = measured is not None and measured.alike
     if all(map(_differ, of_images)) and _come_again(every, owned) and not are_alike:
-        return _join(owned, what="files of different labels, put together; where these overlap, the later name counts,")
+        return as_parts(
+            owned, what="files of different labels, put together; where these overlap, the later name counts,"
+        )
     if measured is None:
         raise unclear(several, "nothing is drawn in them")
     if measured.apart:
-        return _join(owned)
+        return as_parts(owned)
     if measured.together and all(len(set(names)) == 1 for names in of_images):
-        return _as_readers(owned)
+        return as_readers(owned)
     raise unclear(several, measured.sentence())
 
 
@@ -331,9 +228,9 @@ def _names(owned: MaskFiles) -> list[str]:
 
 def _is_one_of_several_classes(owned: MaskFiles, names: Sequence[str]) -> bool:
     """Whether each image has a file of one class, and these differ by more than what all files are called."""
-    if len(names) < 2 or not all(mask_kind(mask).name for mask in _all_masks(owned)):
+    if len(names) < 2 or not all(mask_kind(mask).name for mask in all_masks(owned)):
         return False
-    words = [_words(mask.entry.stem) for mask in _all_masks(owned)]
+    words = [_words(mask.entry.stem) for mask in all_masks(owned)]
     often = frozenset.intersection(*words)
     return len({_behind(name, often) for name in names}) > 1
 
@@ -357,11 +254,11 @@ def _of_names(owned: MaskFiles, several: MaskFiles, names: Sequence[str], hints:
     if measured is not None and measured.alike and not (measured.nested and _are_structures(names)):
         raise unclear(several, f"they are nearly alike ({measured.sentence()}): are these readers?")
     if _are_sides(names) and (measured is None or measured.apart):
-        return _join(owned, what=f"sides ({', '.join(names)}), joined")
+        return as_parts(owned, what=f"sides ({', '.join(names)}), joined")
     _refuse_twice_of_one_name(several)
     if not hints.class_names and (why := not_of_one_class(several)):
         raise instead(several, why)
-    return _of_classes(owned, names, hints)
+    return as_classes(owned, names, hints)
 
 
 def _are_sides(names: Sequence[str]) -> bool:
@@ -427,130 +324,7 @@ def _of_readers(owned: MaskFiles, several: MaskFiles) -> Readings:
     measured = mask_overlap(several)
     if measured is not None and measured.apart:
         raise unclear(several, f"they are called after readers, but never lie on one another ({measured.sentence()})")
-    return _as_readers(owned)
-
-
-def _as_readers(owned: MaskFiles) -> Readings:
-    masks = {image: tuple(_locators(of_image)) for image, of_image in owned.items()}
-    most = max((len(of_image) for of_image in masks.values()), default=0)
-    return Readings(masks, told=f"readers: {most}" if most > 1 else "")
-
-
-def _locators(masks: Sequence[Owned]) -> list[str]:
-    """The files of masks in the order of readers and parts."""
-    return [mask.entry.locator for mask in sorted(masks, key=order_of)]
-
-
-def _join(owned: MaskFiles, *, what: str = "") -> Readings:
-    masks = dict[str, tuple[str, ...]]()
-    for image, of_image in owned.items():
-        parts = [MaskPart("", locator) for locator in _locators(of_image)]
-        masks[image] = (joined_name(parts),)
-    joined_images = len(_several(owned))
-    if not joined_images:
-        return Readings(masks)
-    what = what or "parts of one mask (they lie beside one another), joined"
-    told = f"{what} in {counted(joined_images, 'image')} (else --readers-by or --classes-by folder or suffix)"
-    return Readings(masks, told=told)
-
-
-class _ClassFile(NamedTuple):
-    """A mask file of a class, and the value of this."""
-
-    value: int
-    mask: Owned
-
-
-def _of_classes(owned: MaskFiles, names: Sequence[str], hints: ReadOptions, by: str = "name") -> Readings:
-    """A value for each name.
-
-    Raises:
-        DataError: a class that was named has no file, or there are too many.
-    """
-    wanted = _wanted_classes(names, hints)
-    values = {name: value for value, name in enumerate(wanted, start=1)}
-    used = {image: _files_of_classes(masks, values, by) for image, masks in owned.items()}
-    unused = tuple(mask for mask in _all_masks(owned) if name_by(mask, by) not in values)
-    masks = dict[str, tuple[str, ...]]()
-    for image, files in used.items():
-        if files:
-            parts = [MaskPart(str(file.value), file.mask.entry.locator) for file in files]
-            masks[image] = (joined_name(parts),)
-    return Readings(
-        masks,
-        names={0: "background", **{value: name for name, value in values.items()}},
-        told=_told_classes(wanted, owned, by),
-        notes=(*_about_lacking(used, len(values)), *_about_unused(unused), *_about_overlap(owned, unused)),
-        unused=unused,
-    )
-
-
-def _wanted_classes(names: Sequence[str], hints: ReadOptions) -> list[str]:
-    """The names of the classes that are read: those a person gave, else all."""
-    wanted = [name for value, name in hints.names_of_classes.items() if value] or list(names)
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise DataError(
-            f"no mask is called after the class {', '.join(missing)}",
-            expected=f"names among: {', '.join(names[:20])}",
-            remedy="give other --class-names",
-            code="DATA-064",
-        )
-    if len(wanted) > LARGEST_CLASS:
-        raise DataError(
-            f"masks of {len(wanted)} classes",
-            expected=f"at most {LARGEST_CLASS}",
-            remedy="choose some with --class-names",
-            code="DATA-014",
-        )
-    return wanted
-
-
-def _files_of_classes(masks: Sequence[Owned], values: Mapping[str, int], by: str) -> list[_ClassFile]:
-    """The files of an image that are called after a class with a value, in the order of these."""
-    named = [(name_by(mask, by), mask) for mask in masks]
-    files = [_ClassFile(values[name], mask) for name, mask in named if name in values]
-    return sorted(files, key=lambda file: (file.value, order_of(file.mask)))
-
-
-def _told_classes(wanted: Sequence[str], owned: MaskFiles, by: str) -> str:
-    """What was made of the files, and what else they may be."""
-    shown = ", ".join(wanted[:_SHOWN]) + (" ..." if len(wanted) > _SHOWN else "")
-    by_either = any(mask_kind(mask).folder and mask_kind(mask).suffix for mask in _all_masks(owned))
-    other = "--classes-by suffix, " if by == "name" and by_either else ""
-    return f"a file for each class: {shown} (else {other}--join-masks or --readers-by folder or suffix)"
-
-
-def _about_lacking(used: Mapping[str, Sequence[_ClassFile]], classes: int) -> Iterator[str]:
-    """How many images have no file of some class."""
-    lacking = sum(len({file.value for file in files}) < classes for files in used.values())
-    if lacking:
-        yield f"images that lack a file for some class, taken for having none of it: {lacking}"
-
-
-def _about_unused(unused: Sequence[Owned]) -> Iterator[str]:
-    if unused:
-        yield f"masks of other classes, not used: {len(unused)}"
-
-
-def _about_overlap(owned: MaskFiles, unused: Sequence[Owned]) -> Iterator[str]:
-    """What a mask of one class for each pixel cannot hold of files of several, and files that look inverted."""
-    left = set(unused)
-    several = _several({image: [mask for mask in masks if mask not in left] for image, masks in owned.items()})
-    measured = mask_overlap(several) if several else None
-    if measured is None:
-        return
-    if measured.filled >= _MOST_INVERTED:
-        yield (
-            f"{measured.filled:.0%} of the files of classes are filled along the rim: are they inverted? If so, swap 0 "
-            "and 255 in the files; of a single class that is named with --masks, check --fix-into does it"
-        )
-    elif measured.doubled >= _NOTICED:
-        yield (
-            f"{measured.doubled:.0%} of what is drawn lies in files of several classes: each pixel has one, that of "
-            "the smaller object (a cup within its disc); where both are to count, train on one class at a time, named "
-            "with --masks"
-        )
+    return as_readers(owned)
 
 
 def _as_said(owned: MaskFiles, hints: ReadOptions) -> Readings:
@@ -560,27 +334,10 @@ def _as_said(owned: MaskFiles, hints: ReadOptions) -> Readings:
         DataError: they are not so.
     """
     if hints.join_masks:
-        return _join(owned, what="parts of one mask, joined as asked")
+        return as_parts(owned, what="parts of one mask, joined as asked")
     if hints.classes_by is None:
-        return _by_readers(owned, hints.readers_by or "suffix")
-    names = sorted({name_by(mask, hints.classes_by) for mask in _all_masks(owned)}, key=natural)
+        return as_readers_by(owned, hints.readers_by or "suffix")
+    names = sorted({name_by(mask, hints.classes_by) for mask in all_masks(owned)}, key=natural)
     if "" in names:
         raise nameless(owned, hints.classes_by, "class")
-    return _of_classes(owned, names, hints, hints.classes_by)
-
-
-def _by_readers(owned: MaskFiles, by: str) -> Readings:
-    """A reader for each folder or suffix; several files of one reader are parts."""
-    masks = {image: _of_each_reader(of_image, by) for image, of_image in owned.items()}
-    most = max(map(len, masks.values()), default=0)
-    return Readings(masks, told=f"readers by {by}: {most}")
-
-
-def _of_each_reader(masks: Sequence[Owned], by: str) -> tuple[str, ...]:
-    """The masks of an image, one for each reader in the order of their names."""
-    readers = defaultdict[str, list[MaskPart]](list)
-    for mask in sorted(masks, key=order_of):
-        folder = mask.folder or "/".join(mask.entry.parts[:-1])
-        reader = folder if by == "folder" else mask.rest
-        readers[reader].append(MaskPart("", mask.entry.locator))
-    return tuple(joined_name(readers[reader]) for reader in sorted(readers, key=natural))
+    return as_classes(owned, names, hints, hints.classes_by)
