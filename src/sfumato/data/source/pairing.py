@@ -10,6 +10,7 @@ channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is liste
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -136,26 +137,43 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[So
         masks: the masks.
         known: masks with the locator of their image, or "" for none.
     """
-    owned = defaultdict[str, list[Owned]](list)
-    channels, taken, orphans = dict[str, tuple[Picture, ...]](), set[str](), list[str]()
-    for entry, image in known.items():
-        if image:
-            owned[image].append(Owned(entry, "", entry.name))
-            taken.add(image)
-        else:
-            orphans.append(entry.locator)
     hits, notes = _hits_by_names(images, masks)
     at_home = {hit.first for mask, hit in hits if hit and _is_at_home(mask, hit)}
+    found = _Found()
+    for entry, image in known.items():
+        found.add_known(entry, image)
     for mask, hit in _with_beside(hits, images, masks):
         if hit is None or (hit.first in at_home and not _is_at_home(mask, hit)):
-            orphans.append(mask.entry.locator)
-            continue
-        owned[hit.first].append(Owned(mask.entry, _beyond(hit.folder, hit.images[0]), hit.rest))
-        taken.update(image.entry.locator for image in hit.images)
+            found.orphans.append(mask.entry.locator)
+        else:
+            found.add(mask, hit)
+    bare = [image.entry.locator for image in images if image.entry.locator not in found.taken]
+    return Matched(dict(found.owned), found.channels, bare, found.orphans, notes)
+
+
+@dataclass
+class _Found:
+    """What was found so far: the masks and channels of each image, masks without one, and images that are taken."""
+
+    owned: defaultdict[str, list[Owned]] = field(default_factory=lambda: defaultdict(list))
+    channels: dict[str, tuple[Picture, ...]] = field(default_factory=dict)
+    orphans: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def add_known(self, entry: SourceFile, image: str) -> None:
+        """Add a mask whose content says its image."""
+        if image:
+            self.owned[image].append(Owned(entry, "", entry.name))
+            self.taken.add(image)
+        else:
+            self.orphans.append(entry.locator)
+
+    def add(self, mask: Picture, hit: Hit) -> None:
+        """Add a mask with the image that it was found to belong to."""
+        self.owned[hit.first].append(Owned(mask.entry, _beyond(hit.folder, hit.images[0]), hit.rest))
+        self.taken.update(image.entry.locator for image in hit.images)
         if len(hit.images) > 1:
-            channels[hit.first] = hit.images
-    bare = [image.entry.locator for image in images if image.entry.locator not in taken]
-    return Matched(dict(owned), channels, bare, orphans, notes)
+            self.channels[hit.first] = hit.images
 
 
 def _hits_by_names(images: Sequence[Picture], masks: Sequence[Picture]) -> tuple[list[MaskHit], tuple[str, ...]]:
