@@ -7,6 +7,7 @@ from pathlib import Path
 from sfumato.data.source.byhand import compiled
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Parted
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import pattern
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.ways import patterns_of
@@ -30,15 +31,15 @@ def way_of_paired(parted: Parted) -> str:
         return ""
     drawn = [image.entry for image in paired]
     masks = [mask.entry for image in drawn for mask in owned[image.locator]]
-    image_pattern = _anywhere(both[0], [image.parts[:-1] for image in drawn])
-    mask_pattern = _anywhere(both[1], [mask.parts[:-1] for mask in masks])
+    image_pattern = _anywhere(both.images, [image.parts[:-1] for image in drawn])
+    mask_pattern = _anywhere(both.masks, [mask.parts[:-1] for mask in masks])
     meant, of_masks = compiled(image_pattern, "--images"), compiled(mask_pattern, "--masks")
     if len(_fitting(meant, drawn)) < len(drawn) or len(_fitting(of_masks, masks)) < len(masks):
         return ""
     others = [image.entry for image in bare]
     if _fitting(meant, others) or _fitting(of_masks, others):
         return ""
-    return f"--images '{image_pattern}' --masks '{mask_pattern}'"
+    return PatternPair(image_pattern, mask_pattern).flags()
 
 
 def _are_further(bare: Sequence[Picture], paired: Sequence[Picture]) -> bool:

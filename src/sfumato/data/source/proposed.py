@@ -19,33 +19,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import cycle, islice, takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 from sfumato.data.formats.locator import BETWEEN
-from sfumato.data.source.byhand import by_patterns
-from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.numbered import patterns_by_numbers
-from sfumato.data.source.pairing import Matched, Owned
+from sfumato.data.source.pairing import Owned
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start
-from sfumato.errors import DataError, UsageError
 
 _NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
 
 _SHOWN = 8
 """Proposals that are told."""
-
-
-class _Patterns(NamedTuple):
-    """A pattern of images, and one of their masks."""
-
-    images: str
-    masks: str
-
-    def flags(self) -> str:
-        """As they are typed."""
-        return f"--images '{self.images}' --masks '{self.masks}'"
 
 
 def flags_for_pairs(
@@ -69,13 +55,16 @@ def flags_for_pairs(
     return ", or ".join(told[:_SHOWN])
 
 
-def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
     """Patterns that may pair images with masks; of each list the first that does is told."""
     of_cases = patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
     if of_cases is not None:
         return [[of_cases]]
-    by_numbers = [[_Patterns(*both) for both in ways] for ways in patterns_by_numbers(images, masks)]
-    return [*_patterns_of_kinds(images, masks), *by_numbers, *_patterns_of_folders(images, masks)]
+    return [
+        *_patterns_of_kinds(images, masks),
+        *patterns_by_numbers(images, masks),
+        *_patterns_of_folders(images, masks),
+    ]
 
 
 def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequence[Owned]]) -> str:
@@ -90,14 +79,14 @@ def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequenc
         return ""
     masks = [mask.entry for of_image in owned.values() for mask in of_image]
     images = [SourceFile(name, (*_folders_of(name, masks), Path(name).name)) for name in owned]
-    matched = _matched(patterns, [*images, *others, *masks])
+    matched = patterns.matched([*images, *others, *masks])
     if matched is None or matched.orphans or matched.owned.keys() != owned.keys():
         return ""
     taken = {channel.entry for files in matched.channels.values() for channel in files}
     return patterns.flags() if taken.issuperset(others) else ""
 
 
-def _patterns_of_channels(owned: Mapping[str, Sequence[Owned]]) -> _Patterns | None:
+def _patterns_of_channels(owned: Mapping[str, Sequence[Owned]]) -> PatternPair | None:
     """Patterns of images of one name with channels behind it, and of the masks beside them; None for any others."""
     images, names = {Path(image).name for image in owned}, set[str]()
     for image, masks in owned.items():
@@ -110,15 +99,7 @@ def _patterns_of_channels(owned: Mapping[str, Sequence[Owned]]) -> _Patterns | N
     ending = ending_among(images)
     image_name = images.pop().removesuffix(ending)
     mask_name = names.pop() if len(names) == 1 else "{class}" + ending_among(sorted(names))
-    return _Patterns(f"**/{{id}}/{image_name}{{channel}}{ending}", f"**/{{id}}/{mask_name}")
-
-
-def _matched(patterns: _Patterns, among: Sequence[SourceFile]) -> Matched | None:
-    """What patterns find among some files; None where they find nothing, or one image twice."""
-    try:
-        return by_patterns(among, None, ReadOptions(images=patterns.images, masks=patterns.masks)).matched
-    except (DataError, UsageError):
-        return None
+    return PatternPair(f"**/{{id}}/{image_name}{{channel}}{ending}", f"**/{{id}}/{mask_name}")
 
 
 def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
@@ -127,16 +108,16 @@ def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
     return next(mask.parts[:-1] for mask in masks if os.path.dirname(mask.locator) == folder)  # noqa: PTH120
 
 
-def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
+def _pairs(patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
     """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
-    matched = _matched(patterns, among)
+    matched = patterns.matched(among)
     if matched is None:
         return 0
     drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
     return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
 
 
-def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns | None:
+def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPair | None:
     """The patterns that pair images with masks by the folders in which both lie; None where they share none.
 
     The names of both must come again in the folders of other cases.
@@ -160,7 +141,7 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns 
     case = "**/" + "{id}/" * shared
     image_pattern = "/".join((*image[shared:-1], _channels(beside)))
     mask_pattern = "/".join((*mask[shared:-1], _readers(mask[-1], masks)))
-    return _Patterns(case + image_pattern, case + mask_pattern)
+    return PatternPair(case + image_pattern, case + mask_pattern)
 
 
 def _shared_folders(one: PathParts, other: PathParts) -> int:
@@ -180,14 +161,14 @@ def _are_frames(names: Sequence[str]) -> bool:
     return len(names) > 1 and len({re.sub(r"\d+", "", name) for name in names}) == 1
 
 
-def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
     """Patterns of images and masks of the same names in folders called after what they show, each kind once."""
     of_images, of_masks = _of_kinds(images, masks), _of_kinds(masks, images)
     if not of_images or not of_masks or len(of_images) + len(of_masks) < 3:
         return []
     most = max(len(of_images), len(of_masks))
     both = zip(cycle(of_images), cycle(of_masks), strict=False)
-    return [[_Patterns(*patterns)] for patterns in islice(both, most)]
+    return [[PatternPair(*patterns)] for patterns in islice(both, most)]
 
 
 def _of_kinds(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> list[str]:
@@ -200,7 +181,7 @@ def _of_kinds(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> list
     return patterns
 
 
-def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
     """Patterns of masks in first folders called after those of the images and one word or number behind, by file."""
     names = {entry.name for entry in images}
     if len(names) != 1 or any(len(entry.parts) < 3 for entry in (*images, *masks)):
@@ -210,7 +191,7 @@ def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFil
     if len({word for word, _ in behind}) != 1 or not re.search(r"[^\W\d]", place):
         return []  # folders without words hold the images as well as parts of them
     image = f"{{id}}/**/{place}*/{names.pop()}"
-    return [[_Patterns(image, f"{{id}}{word}/**/{name}")] for word, name in sorted(behind)]
+    return [[PatternPair(image, f"{{id}}{word}/**/{name}")] for word, name in sorted(behind)]
 
 
 def _behind_owners(masks: Sequence[SourceFile], owners: AbstractSet[str]) -> set[tuple[str, str]]:
