@@ -96,13 +96,13 @@ def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: Rea
     cases, notes, mask_names = list[Case](), list[str](), dict[int, str]()
     parts_by_note = defaultdict[str, list[str]](list)
     for part in sorted(sets, key=lambda parts: natural("/".join(parts))):
-        if not has_image_array(list(sets[part])):
-            notes.append(f"{'/'.join(part)}: {', '.join(sets[part])} without images, not used")
+        arrays = sets[part]
+        if not has_image_array(list(arrays)):
+            notes.append(f"{'/'.join(part)}: {', '.join(arrays)} without images, not used")
             continue
-        found = find_in_set(sets[part], hints)
-        name = _name([folder for folder in part if folder.lower() in differing])
-        is_own = "patients" not in sets[part]
-        cases += [_of_part(case, name, _split_of(part), own=is_own) for case in found.cases]
+        found = find_in_set(arrays, hints)
+        name, split = _name([folder for folder in part if folder.lower() in differing]), _split_of(part)
+        cases += [_of_part(case, name, split, own="patients" not in arrays) for case in found.cases]
         for note in found.notes:
             parts_by_note[note].append(name)
         mask_names = dict(found.mask_names)
