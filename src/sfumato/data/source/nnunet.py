@@ -472,18 +472,18 @@ def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mappi
 def _with_lists(arranged: Arranged, content: Mapping[str, Any], ending: str) -> Arranged:
     """The same with the splits that lists of labelled cases say, unless one is in several."""
     there = {case.id for case in arranged.cases if case.split == "train"}
-    splits = defaultdict[str, list[str]](list)
-    for listed_case in _listed_cases(content, ending):
-        if listed_case.id in there:
-            splits[listed_case.id].append(listed_case.split)
-    last = {name: of_case[-1] for name, of_case in splits.items()}
-    if set(last.values()) <= {"train"}:
+    listed_splits = defaultdict[str, list[str]](list)
+    for name, split in _listed_cases(content, ending):
+        if name in there:
+            listed_splits[name].append(split)
+    splits = {name: of_case[-1] for name, of_case in listed_splits.items()}
+    if set(splits.values()) <= {"train"}:
         return arranged
-    if twice := sum(len(set(of_case)) > 1 for of_case in splits.values()):
+    if twice := sum(len(set(of_case)) > 1 for of_case in listed_splits.values()):
         note = f"{NAME} lists cases of splits, not followed: {counted(twice, 'case')} would be in several"
         return arranged._replace(notes=[*arranged.notes, note])
-    cases = [replace(case, split=last.get(case.id, case.split)) for case in arranged.cases]
-    sizes = Counter(last.values())
+    cases = [replace(case, split=splits.get(case.id, case.split)) for case in arranged.cases]
+    sizes = Counter(splits.values())
     told = ", ".join(f"{split} {sizes[split]}" for split in _PARTS if sizes[split])
     return arranged._replace(cases=cases, notes=[*arranged.notes, f"{NAME} lists the cases of splits: {told}"])
 

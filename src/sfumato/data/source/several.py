@@ -35,8 +35,8 @@ from sfumato.data.source.words import SIDES, STRUCTURES, tokens
 _RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
 
-
 NO_LABELS: Mapping[str, frozenset[str]] = MappingProxyType({})
+"""Where no file says what is drawn in it."""
 
 
 def read_several(owned: MaskFiles, hints: ReadOptions, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:

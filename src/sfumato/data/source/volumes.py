@@ -37,6 +37,14 @@ _SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
 
 
+class _Drawn(NamedTuple):
+    """Volumes that are images, masks whose image is known, and notes on what is left out of both."""
+
+    images: list[SourceFile]
+    on: dict[SourceFile, str]
+    notes: list[str]
+
+
 def find_in_volumes(
     entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions
 ) -> DiscoveredDataset:
@@ -51,19 +59,26 @@ def find_in_volumes(
     separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
     drawn_on = _drawn_on(scans, in_own_folder=masks is not None)
     rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
-    notes = list(scans.notes)
-    is_said = hints.images is not None or hints.masks is not None
-    if not is_said:
-        images, in_time = _without_series_in_time(images)
-        notes += in_time
-    is_open = not (is_said or hints.is_said_of_masks or hints.images_only)
-    again = retold(drawn_on if is_open else {}, scans.headers)
-    drawn_on = {mask: image for mask, image in drawn_on.items() if mask not in again.contours}
-    images = [entry for entry in images if entry not in again.contours]
-    notes += again.notes
+    drawn = _without_further(images, drawn_on, scans, hints)
     labels = _labels(scans)
-    arranged = match_masks(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
-    return cut_volumes(arranged._replace(notes=[*arranged.notes, *notes]), hints, headers=scans.headers)
+    arranged = match_masks(drawn.images, masks=rest, known=drawn.on, hints=hints, anywhere=True, labels=labels)
+    notes = [*arranged.notes, *scans.notes, *drawn.notes]
+    return cut_volumes(arranged._replace(notes=notes), hints, headers=scans.headers)
+
+
+def _without_further(
+    images: list[SourceFile], drawn_on: dict[SourceFile, str], scans: Scans, hints: ReadOptions
+) -> _Drawn:
+    """Images without those of all points in time, masks without what is there in another form; all, if it is said."""
+    if hints.images is not None or hints.masks is not None:
+        return _Drawn(images, drawn_on, [])
+    images, notes = _without_series_in_time(images)
+    if hints.is_said_of_masks or hints.images_only:
+        return _Drawn(images, drawn_on, notes)
+    again = retold(drawn_on, scans.headers)
+    images = [entry for entry in images if entry not in again.contours]
+    drawn_on = {mask: image for mask, image in drawn_on.items() if mask not in again.contours}
+    return _Drawn(images, drawn_on, [*notes, *again.notes])
 
 
 def _drawn_on(scans: Scans, *, in_own_folder: bool) -> dict[SourceFile, str]:
