@@ -16,11 +16,12 @@ from typing import NamedTuple
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.mask_files import MaskFiles, all_masks
 from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.proposed import flags_for_channels
-from sfumato.data.source.undecided import MaskFiles, flags_for
+from sfumato.data.source.undecided import flags_for
 from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values
 from sfumato.data.source.words import SIDES, shared_stem
@@ -57,16 +58,22 @@ def without_pictures_beside(matched: Matched, images: Sequence[Picture], *, said
     beside = [*_in_folders_beside(alone, paired), *_with_a_word_behind(alone, paired)]
     if not beside:
         return matched, []
-    masks = [] if said else [pictures for pictures in beside if _are_masks(pictures, matched)]
-    if masks:
-        raise _compete(masks, matched)
+    way = ""
+    if not said:
+        if masks := [pictures for pictures in beside if _are_masks(pictures, matched)]:
+            raise _compete(masks, matched)
+        further = dict.fromkeys(further.entry for pictures in beside for further in pictures)
+        way = flags_for_channels(list(further), matched.owned)
+    names = {further.entry.locator for pictures in beside for further in pictures}
+    return matched._replace(bare=[name for name in matched.bare if name not in names]), [_told(beside, way)]
+
+
+def _told(beside: Sequence[Sequence[Further]], way: str) -> str:
+    """The line about pictures that are left out, and how they are taken all the same."""
     kinds = {further.entry: kind for kind, pictures in enumerate(beside) for further in pictures}
-    names = {entry.locator for entry in kinds}
-    way = "" if said else flags_for_channels(list(kinds), matched.owned)
-    note = f"other pictures with the names of images, not used: {told_files(list(kinds), list(kinds.values()))}; " + (
-        f"{way} takes them as channels of these" if way else "--images and --masks with a pattern choose them"
-    )
-    return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
+    files = told_files(list(kinds), list(kinds.values()))
+    choice = f"{way} takes them as channels of these" if way else "--images and --masks with a pattern choose them"
+    return f"other pictures with the names of images, not used: {files}; {choice}"
 
 
 def _in_folders_beside(alone: Sequence[SourceFile], paired: Sequence[Picture]) -> Iterator[list[Further]]:
@@ -78,13 +85,11 @@ def _in_folders_beside(alone: Sequence[SourceFile], paired: Sequence[Picture]) -
     for entry in alone:
         folder = entry.parts[:-1]
         if folder and folder not in own and folder[:-1] in beside_these:
-            names = (folded(entry.stem), folded(shared_stem(entry.stem)))
-            found[folder[-1]].append(Further(entry, next((named[name] for name in names if name in named), None)))
-    yield from (
-        pictures
-        for pictures in found.values()
-        if 2 * sum(further.image is not None for further in pictures) > len(pictures)
-    )
+            image = named.get(folded(entry.stem)) or named.get(folded(shared_stem(entry.stem)))
+            found[folder[-1]].append(Further(entry, image))
+    for pictures in found.values():
+        if 2 * sum(further.image is not None for further in pictures) > len(pictures):
+            yield pictures
 
 
 def _with_a_word_behind(alone: Sequence[SourceFile], paired: Sequence[Picture]) -> Iterator[list[Further]]:
@@ -113,9 +118,9 @@ def _are_masks(pictures: Sequence[Further], matched: Matched) -> bool:
 def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
     """The error about further masks, with the patterns of each kind."""
     several: MaskFiles = {image: list(masks) for image, masks in matched.owned.items()}
-    kind_of_each: dict[SourceFile, object] = {
-        mask.entry: (mask.folder, mask.rest) for masks in several.values() for mask in masks
-    }
+    kind_of_each = dict[SourceFile, object]()
+    for mask in all_masks(several):
+        kind_of_each[mask.entry] = (mask.folder, mask.rest)
     for kind, pictures in enumerate(kinds):
         for entry, image in pictures:
             kind_of_each[entry] = kind

@@ -1,7 +1,7 @@
 """What a person says about a source, and what was found in it: the forms that all readers of sources share."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -86,16 +86,19 @@ def class_values(names: Sequence[str]) -> dict[int, str]:
     Raises:
         UsageError: a value is no whole number, or is named twice.
     """
-    values: dict[int, str] = {}
+    values = dict[int, str]()
     for text in names:
         number, equals, name = text.partition("=")
-        value = max(values, default=0) + 1 if not equals else int(number) if number.strip().isdecimal() else -1
-        if value < 0 or value in values or not (name if equals else number).strip():
+        if not equals:
+            value, name = max(values, default=0) + 1, text
+        else:
+            value = int(number) if number.strip().isdecimal() else -1
+        if value < 0 or value in values or not name.strip():
             raise UsageError(
                 f"--class-names {','.join(names)}: '{text}' is no name, or its value is given twice",
                 expected="names such as liver,tumour or 0=background,128=liver,255=tumour",
             )
-        values[value] = (name if equals else number).strip()
+        values[value] = name.strip()
     return values
 
 
@@ -160,29 +163,38 @@ def finalise_dataset(
         DataError: some cases have masks and others have none, or ids cannot be names of files.
     """
     cases, spelt = with_one_spelling(tuple(cases))
-    notes = [*notes, *spelt]
     refuse_unsafe_ids(form, {name: case.image for case in cases for name in (case.id, case.volume) if name is not None})
     _refuse_unwritable(form, cases)
-    bare = [case.id for case in cases if not case.masks]
-    if bare and len(bare) < len(cases):
-        finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"
-        raise DataError(finding, expected="a mask for every case, or for none", code="DATA-010")
-    readers = Counter(len(case.masks) for case in cases)
-    if len(readers) > 1:
-        counts = ", ".join(f"{number} for {count}" for number, count in sorted(readers.items()))
-        notes = [*notes, f"the number of masks per image differs: {counts}"]
+    _refuse_some_without_masks(cases)
     labels = {case.label for case in cases if case.label is not None}
-    if labels and (unlabelled := sum(case.label is None for case in cases)):
-        notes = [*notes, f"cases without a class: {unlabelled}"]
-    names, told = colour_names(cases)
+    names, about_colours = colour_names(cases)
     return DiscoveredDataset(
         cases=cases,
         classes=tuple(sorted(labels, key=natural)),
-        notes=(*notes, *told),
+        notes=(*notes, *spelt, *_about_uneven(cases), *about_colours),
         form=form,
         mask_names=names,
         unpaired=tuple(unpaired),
     )
+
+
+def _refuse_some_without_masks(cases: Sequence[Case]) -> None:
+    """Refuse cases without a mask beside others that have some."""
+    bare = [case.id for case in cases if not case.masks]
+    if bare and len(bare) < len(cases):
+        finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"
+        raise DataError(finding, expected="a mask for every case, or for none", code="DATA-010")
+
+
+def _about_uneven(cases: Sequence[Case]) -> Iterator[str]:
+    """What some cases have, and others have otherwise: masks of several readers, a class."""
+    readers = Counter(len(case.masks) for case in cases)
+    if len(readers) > 1:
+        counts = ", ".join(f"{number} for {count}" for number, count in sorted(readers.items()))
+        yield f"the number of masks per image differs: {counts}"
+    unlabelled = sum(case.label is None for case in cases)
+    if 0 < unlabelled < len(cases):
+        yield f"cases without a class: {unlabelled}"
 
 
 def _refuse_unwritable(form: str, cases: Sequence[Case]) -> None:

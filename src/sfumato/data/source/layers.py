@@ -82,13 +82,7 @@ def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: ReadOptions) -> 
     stored = masks[0][0]
     samples = _samples(masks)
     count = samples[0].shape[-1]
-    if any(sample.dtype.kind not in "biuf" or not _are_whole(sample) for sample in samples):
-        raise DataError(
-            f"{stored} has {count} channels of fractions or negative numbers (shape {stored.shape})",
-            expected="channels that are 0 where they show nothing: truth values, or numbers of objects",
-            remedy="store the class of each pixel as a number, in an array without channels",
-            code="DATA-014",
-        )
+    _refuse_fractions(stored, samples)
     if all((sample == sample[..., :1]).all() for sample in samples):
         return Layers("grey", (0,), f"the {count} channels of the masks are the same: the first was taken")
     shown = [sample != 0 for sample in samples]
@@ -102,7 +96,9 @@ def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: ReadOptions) -> 
             code="DATA-014",
         )
     overlap = any((show[..., list(channels)].sum(-1) > 1).any() for show in shown)
-    kind = _said(hints) or ("classes" if background is not None or not overlap else "")
+    kind = _said(hints)
+    if not kind and (background is not None or not overlap):
+        kind = "classes"
     if not kind:
         raise DataError(
             f"{stored} has {count} channels that overlap, and what they are is not clear (shape {stored.shape})",
@@ -111,6 +107,23 @@ def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: ReadOptions) -> 
             code="DATA-064",
         )
     return Layers(kind, channels, _told(kind, channels, background, overlap=overlap))
+
+
+def _refuse_fractions(stored: StoredArray, samples: Sequence[Array]) -> None:
+    """Refuse channels that are no whole numbers.
+
+    Raises:
+        DataError: they are none.
+    """
+    if all(sample.dtype.kind in "biuf" and _are_whole(sample) for sample in samples):
+        return
+    count = samples[0].shape[-1]
+    raise DataError(
+        f"{stored} has {count} channels of fractions or negative numbers (shape {stored.shape})",
+        expected="channels that are 0 where they show nothing: truth values, or numbers of objects",
+        remedy="store the class of each pixel as a number, in an array without channels",
+        code="DATA-014",
+    )
 
 
 def _member(axes: Axes, row: int, plane: int | None, channel: int) -> str:
@@ -144,7 +157,8 @@ def _case(stored: StoredArray, axes: Axes, row: int) -> Array:
 
 
 def _are_whole(sample: Array) -> bool:
-    return bool((sample >= 0).all() and (sample == np.rint(sample)).all()) if sample.dtype.kind != "b" else True
+    """Whether no value is negative or a fraction."""
+    return sample.dtype.kind == "b" or bool((sample >= 0).all() and (sample == np.rint(sample)).all())
 
 
 def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Array]) -> int | None:
@@ -154,13 +168,7 @@ def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Ar
         DataError: of two channels the second is the larger one.
     """
     count = samples[0].shape[-1]
-
-    def is_rest(channel: int) -> bool:
-        others = [place for place in range(count) if place != channel]
-        values = {int(value) for sample in samples for value in np.unique(sample[..., channel])} - {0}
-        return len(values) == 1 and all((show[..., channel] == ~show[..., others].any(-1)).all() for show in shown)
-
-    found = [channel for channel in (0, count - 1) if is_rest(channel)]
+    found = [channel for channel in (0, count - 1) if _is_rest(channel, samples, shown)]
     areas = {channel: sum(int(show[..., channel].sum()) for show in shown) for channel in found}
     if count == 2 and len(found) == 2 and areas[1] > areas[0]:
         raise DataError(
@@ -172,11 +180,20 @@ def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Ar
     return max(found, key=lambda channel: areas[channel], default=None)
 
 
+def _is_rest(channel: int, samples: Sequence[Array], shown: Sequence[Array]) -> bool:
+    """Whether a channel has one value, and shows just what no other does."""
+    values = {int(value) for sample in samples for value in np.unique(sample[..., channel])} - {0}
+    others = [place for place in range(samples[0].shape[-1]) if place != channel]
+    return len(values) == 1 and all((show[..., channel] == ~show[..., others].any(-1)).all() for show in shown)
+
+
 def _said(hints: ReadOptions) -> str:
     """What a person said the masks of an image are."""
     if hints.join_masks:
         return "parts"
-    return "readers" if hints.readers_by else "classes" if hints.classes_by else ""
+    if hints.readers_by:
+        return "readers"
+    return "classes" if hints.classes_by else ""
 
 
 def _told(kind: str, channels: Sequence[int], background: int | None, *, overlap: bool) -> str:

@@ -29,6 +29,13 @@ class Retold(NamedTuple):
     notes: tuple[str, ...]
 
 
+class _Forms(NamedTuple):
+    """One reading of an image in two forms."""
+
+    contours: SourceFile
+    pixels: SourceFile
+
+
 def retold(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeader]) -> Retold:
     """The contours that show what a segmentation of the same image shows; none where a sample says otherwise.
 
@@ -36,23 +43,30 @@ def retold(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeade
         drawn_on: DICOM segmentations and contours with the locator of their image; "" for none.
         headers: by locator.
     """
-    pairs = dict[str, tuple[SourceFile, SourceFile]]()
+    forms = _forms_of_each(drawn_on, headers)
+    looked = list(forms)[:: max(1, -(-len(forms) // VOLUMES_COMPARED))]
+    alike = all(_dice(*forms[image], image) >= _SAME for image in looked)
+    if not forms or not alike:
+        return Retold(frozenset(), ())
+    apart = all(one.parts[:-1] != other.parts[:-1] for one, other in forms.values())
+    by = "folder" if apart else "suffix"
+    note = (
+        "contours (RTSTRUCT) that show what a segmentation (SEG) of their image shows, with the same labels, are the "
+        f"same reading in another form, not used: {counted(len(forms), 'file')}; --readers-by {by} takes both, as two "
+        "readers"
+    )
+    return Retold(frozenset(both.contours for both in forms.values()), (note,))
+
+
+def _forms_of_each(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeader]) -> dict[str, _Forms]:
+    """The contours and the segmentation of each image that has one of both, with the same labels."""
+    forms = dict[str, _Forms]()
     for image, masks in _of_each(drawn_on, headers).items():
         contours = [mask for mask in masks if headers[mask.locator].modality == CONTOURS]
         pixels = [mask for mask in masks if mask not in contours]
         if image and len(contours) == len(pixels) == 1 and _say_the_same(contours[0], pixels[0], headers):
-            pairs[image] = contours[0], pixels[0]
-    looked = list(pairs)[:: max(1, -(-len(pairs) // VOLUMES_COMPARED))]
-    alike = all(_dice(*pairs[image], image) >= _SAME for image in looked)
-    if not pairs or not alike:
-        return Retold(frozenset(), ())
-    apart = all(one.parts[:-1] != other.parts[:-1] for one, other in pairs.values())
-    note = (
-        "contours (RTSTRUCT) that show what a segmentation (SEG) of their image shows, with the same labels, are the "
-        f"same reading in another form, not used: {counted(len(pairs), 'file')}; --readers-by "
-        f"{'folder' if apart else 'suffix'} takes both, as two readers"
-    )
-    return Retold(frozenset(contours for contours, _ in pairs.values()), (note,))
+            forms[image] = _Forms(contours[0], pixels[0])
+    return forms
 
 
 def _of_each(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeader]) -> Mapping[str, list[SourceFile]]:
@@ -66,14 +80,14 @@ def _of_each(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHea
 
 def _say_the_same(one: SourceFile, other: SourceFile, headers: Mapping[str, VolumeHeader]) -> bool:
     """Whether two files have labels of the same names."""
-    names = [set(foreground_names(headers[mask.locator]).values()) for mask in (one, other)]
-    return names[0] == names[1] != set()
+    first, second = (set(foreground_names(headers[mask.locator]).values()) for mask in (one, other))
+    return first == second != set()
 
 
 def _dice(one: SourceFile, other: SourceFile, image: str) -> float:
     """Dice of what two files show on an image; 0 where one cannot be read."""
-    areas = [object_in(mask.locator, image) for mask in (one, other)]
-    if areas[0] is None or areas[1] is None or areas[0].shape != areas[1].shape:
+    first, second = object_in(one.locator, image), object_in(other.locator, image)
+    if first is None or second is None or first.shape != second.shape:
         return 0.0
-    total = int(areas[0].sum()) + int(areas[1].sum())
-    return 2 * int((areas[0] & areas[1]).sum()) / total if total else 1.0
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else 1.0

@@ -6,7 +6,7 @@ kaggle_3m/TCGA_1/1.tif ...     lgg-mri-segmentation/kaggle_3m/TCGA_1/1.tif ...
 import filecmp
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sfumato.data.source.listing import Listing, PathParts, SourceFile
 from sfumato.wording import counted
@@ -23,22 +23,30 @@ def without_twins(listing: Listing) -> Listing:
             below[entry.parts[:depth]].append(entry)
     twins = dict[PathParts, PathParts]()
     for folder in sorted(below, key=len):
-        if any(folder[: len(twin)] == twin for twin in twins):
-            continue
-        for first in _without_outer(folder):
-            if len(below.get(first, ())) == len(below[folder]) and _are_equal(
-                below[first], below[folder], len(first), len(folder)
-            ):
-                twins[folder] = first
-                break
+        if not _lies_in(folder, twins) and (first := _first_of(folder, below)):
+            twins[folder] = first
     if not twins:
         return listing
-    kept = [entry for entry in listing.entries if not any(entry.parts[: len(twin)] == twin for twin in twins)]
-    notes = [
-        f"{'/'.join(twin)} is {'/'.join(first)} once more, file by file, not used: {counted(len(below[twin]), 'file')}"
-        for twin, first in twins.items()
-    ]
-    return listing._replace(entries=kept, notes=(*listing.notes, *notes))
+    notes = list(listing.notes)
+    for twin, first in twins.items():
+        files = counted(len(below[twin]), "file")
+        notes.append(f"{'/'.join(twin)} is {'/'.join(first)} once more, file by file, not used: {files}")
+    kept = [entry for entry in listing.entries if not _lies_in(entry.parts, twins)]
+    return listing._replace(entries=kept, notes=tuple(notes))
+
+
+def _lies_in(path: PathParts, folders: Iterable[PathParts]) -> bool:
+    return any(path[: len(folder)] == folder for folder in folders)
+
+
+def _first_of(folder: PathParts, below: Mapping[PathParts, Sequence[SourceFile]]) -> PathParts | None:
+    """The folder of which one is the second; None where there is none."""
+    files = below[folder]
+    for first in _without_outer(folder):
+        others = below.get(first, ())
+        if len(others) == len(files) and _are_equal(others, files, len(first), len(folder)):
+            return first
+    return None
 
 
 def _without_outer(folder: PathParts) -> Iterator[PathParts]:

@@ -7,6 +7,7 @@ of a name without such words is what an image and its masks have in common.
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -276,7 +277,7 @@ def shared_stem(name: str) -> str:
     return plain[0] if plain else stem
 
 
-class _Folder(NamedTuple):
+class FolderWords(NamedTuple):
     """What the name of a folder says.
 
     Attributes:
@@ -293,29 +294,43 @@ class _Folder(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def read_folder(name: str) -> _Folder:
+def read_folder(name: str) -> FolderWords:
     """What the name of a folder says about the files in it."""
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
-    beside = FILLERS | BESIDE | PARTS | VARIANTS
-    beside = beside | BESIDE_SPLITS if any(word in SPLIT_WORDS for word in words) else beside
-    known = all(word in KNOWN - MODALITIES or word in SPLIT_WORDS or word in beside for word in words)
-    split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None) if known else None
+    is_known = _knows_all(words)
+    split = _first_of(words, SPLIT_WORDS) if is_known else None
+    short = split or _first_of(words, _SHORT)
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
-    reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
-    short = split or next((_SHORT[word] for word in words if word in _SHORT), None)
-    if any(masks) and known:
-        return _Folder("mask", certain=True, split=short)
-    if any(images) and known and not reads:
-        return _Folder("image", certain=True, split=short, numbered=numbered)
+    reads = any(word in READERS for word in words)
+    if any(masks) and is_known:
+        return FolderWords("mask", certain=True, split=short)
+    if any(images) and is_known and not reads:
+        return FolderWords("image", certain=True, split=short, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
-        return _Folder("mask", certain=False, split=split)
+        return FolderWords("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):
-        return _Folder("mask", certain=False, split=split)
+        return FolderWords("mask", certain=False, split=split)
     if images and (images[0] or images[-1]):
-        return _Folder("image", certain=False, split=split, numbered=numbered)
-    return _Folder("", certain=bool(split), split=split)
+        return FolderWords("image", certain=False, split=split, numbered=numbered)
+    return FolderWords("", certain=bool(split), split=split)
+
+
+def _knows_all(words: Sequence[str]) -> bool:
+    """Whether each word of a folder says a role, a split, or nothing beside one."""
+    known = (KNOWN - MODALITIES) | SPLIT_WORDS.keys() | FILLERS | BESIDE | PARTS | VARIANTS
+    if any(word in SPLIT_WORDS for word in words):
+        known |= BESIDE_SPLITS
+    return known.issuperset(words)
+
+
+def _first_of(words: Sequence[str], splits: Mapping[str, str]) -> str | None:
+    """The split that the first word says which says one."""
+    for word in words:
+        if word in splits:
+            return splits[word]
+    return None
 
 
 @lru_cache(maxsize=8192)
