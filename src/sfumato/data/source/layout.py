@@ -37,13 +37,11 @@ from sfumato.data.source.pooled import without_pools
 from sfumato.data.source.previews import lies_among_previews, without_previews
 from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.data.source.readings import Readings
-from sfumato.data.source.roles import Roles, roles_apart
-from sfumato.data.source.roles import sort_roles as sort_roles
+from sfumato.data.source.roles import Roles, roles_apart, sort_roles
 from sfumato.data.source.several import NO_LABELS, read_several
 from sfumato.data.source.together import without_joint_masks
 from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.unlabelled import without_encrypted, without_unlabelled
-from sfumato.data.source.words import SPLIT_WORDS as SPLIT_WORDS
 
 
 class Arranged(NamedTuple):

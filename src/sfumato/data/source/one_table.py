@@ -18,13 +18,14 @@ from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.classes import without_folders_of_one
 from sfumato.data.source.columns import ColumnRoles, Places
 from sfumato.data.source.discovered import ReadOptions
-from sfumato.data.source.layout import Arranged, match_masks, sort_roles
+from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.left_columns import about_left_columns
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.nearby import about_images_beside, plan_nearby
 from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.pointed import Pointed, volumes_at
+from sfumato.data.source.roles import sort_roles
 from sfumato.data.source.row_files import RowFiles, files_of_rows, locate_images
 from sfumato.data.source.row_values import RowValues, described_by_rows, read_row_values
 from sfumato.data.source.table import SourceTable

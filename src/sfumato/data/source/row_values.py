@@ -12,11 +12,11 @@ from pathlib import Path
 from sfumato.data.manifest import Case
 from sfumato.data.source.columns import ColumnRoles, counts
 from sfumato.data.source.labels import ClassColumn, one_hot_columns, read_labels
-from sfumato.data.source.layout import SPLIT_WORDS
 from sfumato.data.source.left_columns import places_of_left_columns
 from sfumato.data.source.persons import spelling
 from sfumato.data.source.row_files import RowFiles
 from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, columns_of
+from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.errors import DataError, listed
 
 _SHOWN = 5

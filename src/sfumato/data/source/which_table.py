@@ -13,10 +13,10 @@ from shlex import quote
 from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.columns import ColumnRoles, Places, plan_columns
 from sfumato.data.source.discovered import ReadOptions
-from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.nearby import plan_nearby
+from sfumato.data.source.roles import sort_roles
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.table import ROLES, SourceTable, read_table, roles
