@@ -55,7 +55,7 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
         UsageError: it is no pattern, or lacks `{id}`.
     """
     try:
-        found = re.compile(text[3:] if text.startswith("re:") else _as_expression(text, flag))
+        found = re.compile(text[3:] if text.startswith("re:") else as_expression(text, flag))
     except re.error as error:
         raise UsageError(f"{flag} '{text}' is no regular expression: {error}") from error
     if needs_id and not any(name == "id" or name.startswith("id_") for name in found.groupindex):
@@ -66,7 +66,7 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
     return found
 
 
-def _as_expression(text: str, flag: str) -> str:
+def as_expression(text: str, flag: str = "a pattern") -> str:
     """The regular expression of a pattern with `*`, `?` and names in braces."""
     pieces, ids = list[str](), 0
     for name, folders, star, one, plain in PLACE.findall(text):

@@ -139,7 +139,7 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPai
     if mask[-1] in beside and _are_frames(beside):
         return None
     case = "**/" + "{id}/" * shared
-    image_pattern = "/".join((*image[shared:-1], _channels(beside)))
+    image_pattern = "/".join((*image[shared:-1], channels_in(beside)))
     mask_pattern = "/".join((*mask[shared:-1], _readers(mask[-1], masks)))
     return PatternPair(case + image_pattern, case + mask_pattern)
 
@@ -218,7 +218,7 @@ def _of_readers(masks: Sequence[str]) -> str:
     return next((mask for mask in masks if _NUMBER.fullmatch(_stem(mask))), masks[0])
 
 
-def _channels(names: Sequence[str]) -> str:
+def channels_in(names: Sequence[str]) -> str:
     """The names of the images of a case, with {channel} for what differs in them."""
     if len(names) == 1:
         return names[0]

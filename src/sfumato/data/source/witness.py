@@ -19,6 +19,7 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.caseways import ways_in_cases
 from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
@@ -282,7 +283,10 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     if not sides.images or not sides.masks:
         return
     told = [told_files([one.entry for one in series[name]]) for name in sides.masks]
-    patterns = flags_for_pairs(*sides.files(series), [picture.entry for picture in pictures])
+    images, masks = sides.files(series)
+    every = [picture.entry for picture in pictures]
+    ways = ways_in_cases(masks, [], every) if len(sides.masks) == 1 else []
+    patterns = ", or ".join(ways) or flags_for_pairs(images, masks, every)
     patterns = patterns or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
     raise DataError(
         "files that come again in many folders have few values, as masks have, beside others that have many:\n"
