@@ -365,11 +365,18 @@ def _without_people_as_classes(
     found = _without_labels(found, as_patients=guessing)
     if looks.people or begun or _are_called_persons(folders):
         return (found if guessing else _with_note(found, _about_folders_of_persons(folders, names, level))), level
+    if guessing and _hold_one_drawn_each(found.cases, folders):
+        return found, 0
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
         note = f"folders of patients, as --group-by {PARENT} says: {len(set(folders))}"
         return _with_note(found._replace(cases=cases), note), 0
     return found._replace(problems=(*found.problems, _question(folders, level))), 0
+
+
+def _hold_one_drawn_each(cases: Sequence[Case], folders: Sequence[str]) -> bool:
+    """Whether each folder holds a single image, with a mask: nothing can be learnt of classes of one image."""
+    return len(set(folders)) == len(cases) and all(case.masks for case in cases)
 
 
 def _are_folders(cases: Sequence[Case], names: Sequence[Name]) -> bool:

@@ -15,9 +15,10 @@ from sfumato.data.source.dividing import VERSION, saying_alone, split_in, splitt
 from sfumato.data.source.index import ImageIndex
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.renamed import hits_by_beginning
-from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
+from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels, masks_of_every_image
 from sfumato.data.source.words import PLAIN_IMAGES, FolderWords, composed, read_folder, says_mask, tokens
 
 
@@ -70,7 +71,7 @@ def sort_roles(entries: Sequence[SourceFile], *, anywhere: bool = False, look: b
     splits = saying_alone(splitting(entries))
     said = _sorted(_pictures(entries, anywhere=anywhere), splits)
     if said.masks:
-        return said
+        return (_with_a_mask_for_each(said) if look else None) or said
     perhaps = _perhaps_of_masks(entries)
     if perhaps:
         guessed = _sorted(_pictures(entries, perhaps, anywhere=anywhere), splits)
@@ -78,6 +79,26 @@ def sort_roles(entries: Sequence[SourceFile], *, anywhere: bool = False, look: b
             note = "folders taken for masks, since most of their files are named like images: "
             return guessed._replace(notes=[note + ", ".join(sorted(perhaps))])
     return _by_pixels(said.images) if look else said
+
+
+def _with_a_mask_for_each(said: Roles) -> Roles | None:
+    """Images each with a picture of few values called after it, where only some of them have what is called a mask.
+
+    `IMD003_lesion` is there for each `IMD003`, and `IMD003_roi/IMD003_R1_Label5` for a few; None for any others.
+    """
+    seen = masks_of_every_image(said.images)
+    if seen is None:
+        return None
+    index = ImageIndex(seen.images)
+    hits = [index.find(mask) for mask in said.masks]
+    if len({hit.first for hit in hits if hit}) >= len(seen.images):
+        return None
+    notes = [
+        f"taken for masks, since each image has one that is named like it, of few values: {seen.told}",
+        f"masks that only some images have, not used: {told_files([mask.entry for mask in said.masks])}; --images and "
+        "--masks with a pattern choose them",
+    ]
+    return Roles(seen.images, seen.masks, notes)
 
 
 def roles_apart(entries: Sequence[SourceFile], masks: Sequence[SourceFile], *, anywhere: bool) -> Roles:

@@ -86,6 +86,18 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> _Seen:
     return _Seen(list(pictures), [])
 
 
+def masks_of_every_image(pictures: Sequence[Picture]) -> _Seen | None:
+    """Images each of which has one picture called after it, by the same word, of few values; None for any others."""
+    series = _by_word(pictures)
+    images = series.get("")
+    if images is None or len(series) != 2 or len(images.pictures) < 2:
+        return None
+    (masks,) = (one for word, one in series.items() if word)
+    if masks.pictures.keys() != images.pictures.keys() or masks not in _masks_among(series):
+        return None
+    return _sorted(pictures, [masks], nameless=False)
+
+
 def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
     images, drawn = list[Picture](), list[Picture]()

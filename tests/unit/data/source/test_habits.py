@@ -1264,3 +1264,34 @@ def test_folders_of_channels_beside_folders_of_classes_are_proposed_as_such(tmp_
     assert files and all("/GT_" in file for file in files)
     whole = next(found for (images, masks), found in ways.items() if "{channel}" in str(images) and "{class}" in masks)
     assert len(whole.cases) == COUNT and len(whole.cases[0].channels) == 2 and len(whole.mask_names) == 1 + len(truth)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "some"),
+    [
+        ("{n}_Dermoscopic_Image/{n}", "{n}_lesion/{n}_lesion", "{n}_roi/{n}_R{k}_Label{k}"),
+        ("photo/{n}", "drawn/{n}_mole", "masks/{n}_{k}"),
+    ],
+)
+def test_a_picture_called_after_each_image_is_its_mask_whatever_some_have_beside(
+    tmp_path: Path, image: str, mask: str, some: str
+) -> None:
+    """PH2: a lesion for each image, and regions of colours for some; each folder holds one image."""
+    for number in range(8):
+        name = f"IMD{number * 7:03}"
+        save(tmp_path / name, f"{image.format(n=name)}.bmp", noise(number))
+        save(tmp_path / name, f"{mask.format(n=name)}.bmp", ONE)
+        for part in range(number % 3):
+            save(tmp_path / name, f"{some.format(n=name, k=part + 1)}.bmp", TWO)
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 8 and not found.problems and not found.classes
+    word = mask[-4:]
+    assert all(len(case.masks) == 1 and word in Path(case.masks[0]).name for case in found.cases)
+    assert len({case.patient for case in found.cases}) == 8
+    assert any("masks that only some images have, not used" in note and "(7)" in note for note in found.notes)
+
+
+def test_folders_of_one_image_each_are_asked_about_where_nothing_is_drawn(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"IMD{number * 7:03}/{number}.png", noise(number))
+    assert [problem.code for problem in find_cases(tmp_path).problems] == ["DATA-068"]
