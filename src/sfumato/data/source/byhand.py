@@ -20,6 +20,7 @@ from typing import NamedTuple
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.discovered import ReadOptions
+from sfumato.data.source.dividing import saying_alone, split_in, splitting
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile, not_read
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
@@ -166,10 +167,11 @@ def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | No
     rest = {entry.locator: entry for entry in (*entries, *(masks or ()))}
     for one in chain.from_iterable(by_id.values()):
         del rest[one.entry.locator]
-    images = {name: _Image(tuple(_picture(name, one) for one in found)) for name, found in by_id.items()}
+    splits = saying_alone(splitting([*entries, *(masks or ())]))
+    images = {name: _Image(tuple(_picture(name, one, splits) for one in found)) for name, found in by_id.items()}
     if hints.masks is None:
         notes = [] if masks else not_read(rest.values(), "that no pattern fits")
-        return _masks_by_name(images.values(), masks)._replace(notes=notes)
+        return _masks_by_name(images.values(), masks, splits)._replace(notes=notes)
     found = list(_with_ids_of(images, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks))
     for mask in found:
         del rest[mask.entry.locator]
@@ -244,12 +246,14 @@ def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken
     return None
 
 
-def _masks_by_name(images: Collection[_Image], masks: Sequence[SourceFile] | None) -> Parted:
+def _masks_by_name(
+    images: Collection[_Image], masks: Sequence[SourceFile] | None, splits: frozenset[PathParts]
+) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
     first, channels = [image.files[0] for image in images], _channels(images)
     if not masks:
         return Parted(first, Matched({}, channels, [], []), [], has_masks=False)
-    matched = match(first, [_mask(entry) for entry in masks], {})
+    matched = match(first, [_mask(entry, splits) for entry in masks], {})
     every = matched._replace(channels={**matched.channels, **channels})
     return Parted(first, every, [*matched.notes], has_masks=True)
 
@@ -258,7 +262,7 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Part
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = {one.entry: one for one in _fitting(entries, hints.masks, "--masks", needs_id=False)}
-    silent = about_cases(entries)
+    silent, splits = about_cases(entries), saying_alone(splitting(entries))
     images, left = list[Picture](), list[SourceFile]()
     for entry in entries:
         if entry in chosen:
@@ -266,8 +270,8 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Part
         if is_called_a_mask(entry, silent):
             left.append(entry)
         else:
-            images.append(_picture(composed(entry.stem), Taken(entry, "", {})))
-    masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen.values()]
+            images.append(_picture(composed(entry.stem), Taken(entry, "", {}), splits))
+    masks = [_mask(one.entry, splits)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen.values()]
     matched = match(images, masks, {})
     owned = {image: [_as_said(mask, chosen[mask.entry]) for mask in found] for image, found in matched.owned.items()}
     notes = [*not_read(left, "called masks that do not fit --masks"), *matched.notes]
@@ -300,15 +304,15 @@ def is_called_a_mask(entry: SourceFile, silent: frozenset[PathParts] = frozenset
     return says_mask(composed(entry.stem), anywhere=anywhere)
 
 
-def _mask(entry: SourceFile) -> Picture:
-    group, split = _group(entry)
+def _mask(entry: SourceFile, splits: frozenset[PathParts]) -> Picture:
+    group, split = _group(entry, splits)
     folder = next((part for part in reversed(entry.parts[:-1]) if read_folder(part).role == "mask"), "")
     return Picture(entry, composed(entry.stem), split, group, "mask", len(group), folder, nested=False, is_marked=True)
 
 
-def _picture(name: str, file: Taken) -> Picture:
+def _picture(name: str, file: Taken, splits: frozenset[PathParts]) -> Picture:
     """An image, called after its id and its channel: of `image{channel}` by the whole name, as it goes on a word."""
-    group, split = _group(file.entry)
+    group, split = _group(file.entry, splits)
     channel = file.names.get("channel", "")
     if "channel" in file.names and not channel[:1].isalnum():
         channel = composed(file.entry.stem)
@@ -316,11 +320,21 @@ def _picture(name: str, file: Taken) -> Picture:
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 
-def _group(entry: SourceFile) -> tuple[tuple[str, ...], str | None]:
-    """The folders of a file that say neither a role nor a split, and the split."""
-    said = [(part, read_folder(part)) for part in entry.parts[:-1]]
-    split = next((folder.split for _, folder in reversed(said) if folder.split), None)
-    return tuple(part for part, folder in said if not folder.role and not folder.split), split
+def _group(entry: SourceFile, splits: frozenset[PathParts]) -> tuple[tuple[str, ...], str | None]:
+    """The folders of a file that say neither a role nor a split, and the split.
+
+    Args:
+        entry: the file.
+        splits: folders that are splits by those beside them (`source.dividing`).
+    """
+    group, split = list[str](), None
+    for depth, name in enumerate(entry.parts[:-1], 1):
+        said = read_folder(name)
+        is_split = entry.parts[:depth] in splits
+        split = (split_in(name) if is_split else said.split) or split
+        if not (is_split or said.role or said.split):
+            group.append(name)
+    return tuple(group), split
 
 
 def _images(entries: Sequence[SourceFile], pattern: str) -> dict[str, list[Taken]]:

@@ -1295,3 +1295,61 @@ def test_folders_of_one_image_each_are_asked_about_where_nothing_is_drawn(tmp_pa
     for number in range(8):
         save(tmp_path, f"IMD{number * 7:03}/{number}.png", noise(number))
     assert [problem.code for problem in find_cases(tmp_path).problems] == ["DATA-068"]
+
+
+THREE_VALUES = np.where(ONE > 0, 128, 0).astype(np.uint8) | CUP
+
+
+def in_parts_by_name(folder: Path, *, numbered_alike: bool = False) -> Path:
+    """REFUGE: the folders of masks of two parts have a name beside the word for masks, those of the third have not."""
+    for number in range(2 * COUNT):
+        place = "Glaucoma" if number % 2 else "Non-Glaucoma"
+        save(folder, f"Training400/{place}/g{number}.png", noise(number))
+        save(folder, f"Annotation-Training400/Disc_Cup_Masks/{place}/g{number}.bmp", THREE_VALUES)
+        for part, letter, below in (("Validation400", "V", ""), ("Test", "T", "GN"[number % 2] + "/")):
+            name = f"{'x' if numbered_alike else letter}{number}"
+            save(folder, f"XYZ-{part}/{name}.png", noise(9 + number))
+            save(folder, f"XYZ-{part}-GT/Disc_Cup_Masks/{below}{name}.bmp", THREE_VALUES)
+    return folder
+
+
+@pytest.mark.parametrize("numbered_alike", [False, True])
+def test_parts_whose_folders_of_masks_have_names_are_read_beside_one_that_is_called_by_words_alone(
+    tmp_path: Path, numbered_alike: bool
+) -> None:
+    found = find_cases(in_parts_by_name(tmp_path, numbered_alike=numbered_alike))
+    assert {case.split: 8 for case in found.cases} == {"train": 8, "validation": 8, "test": 8}
+    assert len(found.cases) == 24 and all(len(case.masks) == 1 for case in found.cases)
+    assert all(Path(case.image).stem == Path(case.masks[0]).stem for case in found.cases)
+    assert found.classes == ("Glaucoma", "Non-Glaucoma") and not found.mask_names
+    assert {case.label for case in found.cases if case.split != "train"} == {None}
+
+
+def test_images_by_patterns_keep_the_splits_of_their_folders(tmp_path: Path) -> None:
+    patterns = ReadOptions(images="**/{id}.png", masks="**/Disc_Cup_Masks/**/{id}.bmp")
+    for hints in (patterns, replace(patterns, images=None), ReadOptions(masks="**/{id}.bmp")):
+        found = find_cases(in_parts_by_name(tmp_path), hints=hints)
+        assert [sum(case.split == name for case in found.cases) for name in ("train", "validation", "test")] == [8] * 3
+        assert found.classes == ("Glaucoma", "Non-Glaucoma")
+
+
+def test_it_is_said_who_named_the_values_of_masks(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        save(tmp_path, f"masks/{number}.png", THREE_VALUES)
+    said = find_cases(tmp_path, hints=ReadOptions(class_names=("0=background", "128=disc", "255=cup")))
+    (tmp_path / "codes.csv").write_text("value,name\n0,background\n128,disc\n255,cup\n")
+    for found, who in ((said, "--class-names names the"), (find_cases(tmp_path), "the source names the")):
+        findings = inspect(found, list(measure_cases(found.cases))).findings
+        assert any(finding.text.startswith(who) for finding in findings)
+
+
+def test_masks_that_no_image_has_are_not_called_images_without_any(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"Training/g{number}.png", noise(number))
+        save(tmp_path, f"Annotation-Training/g{number}.bmp", ONE)
+        save(tmp_path, f"XYZ-Test/T{number}.png", noise(9 + number))
+        save(tmp_path, f"XYZ-Test-GT/drawn_{number * 7 + 30}.bmp", ONE)
+    with pytest.raises(DataError, match="4 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-010" and "drawn_30.bmp" in str(caught.value)
