@@ -378,6 +378,14 @@ def _fitting(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id
     return found
 
 
+def images_by(entries: Sequence[SourceFile], pattern: str) -> Mapping[str, Sequence[Taken]]:
+    """The files of each image that a pattern finds; none where it gives one id to several images, or fits no file."""
+    try:
+        return _images(entries, pattern)
+    except DataError:
+        return {}
+
+
 def fitting_images(entries: Sequence[SourceFile], pattern: str | None) -> list[SourceFile]:
     """The files that a pattern of images fits; none without one."""
     return [one.entry for one in _fits(entries, pattern, "--images")] if pattern is not None else []

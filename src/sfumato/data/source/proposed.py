@@ -21,8 +21,9 @@ from itertools import cycle, islice, takewhile
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
+from sfumato.data.source.byhand import images_by
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
-from sfumato.data.source.numbered import patterns_by_numbers
+from sfumato.data.source.numbered import patterns_by_numbers, patterns_by_one_number
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start
@@ -64,7 +65,16 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
         *_patterns_of_kinds(images, masks),
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
+        list(patterns_by_one_number(images, masks)),
     ]
+
+
+def flag_for_all(files: Sequence[SourceFile]) -> str:
+    """The flag by which all files are images, with their folders where names come again; empty where none does."""
+    for way in ("**/{id}.*", "**/{id}/{id}.*", "{id}/**/{id}/{id}.*"):
+        if len(images_by(files, way)) == len(files):
+            return f"--images '{way}'"
+    return ""
 
 
 def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequence[Owned]]) -> str:

@@ -20,10 +20,10 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.caseways import ways_in_cases
-from sfumato.data.source.listing import SourceFile, ending_among
+from sfumato.data.source.listing import SourceFile, place_among
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.proposed import flags_for_pairs
+from sfumato.data.source.proposed import flag_for_all, flags_for_pairs
 from sfumato.errors import DataError, listed
 
 _SAMPLE = 4
@@ -315,18 +315,22 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     sides = _sides(folders)
     if not sides.images or not sides.masks:
         return
-    ending = ending_among(picture.entry.name for picture in pictures)
     told = list[str]()
     for folder in sides.masks:
         files = told_files([one.entry for one in folders[folder]])
         told.append(f"{'/'.join(folder) or '.'}: {files}")
-    patterns = flags_for_pairs(*sides.files(folders), [picture.entry for picture in pictures])
-    patterns = patterns or f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}{ending}'"
+    images, masks = ([one.locator for one in files] for files in sides.files(folders))
+    every = [picture.entry for picture in pictures]
+    patterns = flags_for_pairs(*sides.files(folders), every)
+    patterns = patterns or f"--images '{place_among(images)}' --masks '{place_among(masks)}'"
+    alone = flag_for_all(every)
+    otherwise = f"; all are images with {alone} alone" if alone else ""
     raise DataError(
         f"{len(sides.masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
         f"{listed(told)}",
         expected="folders of images, each a class, or masks that are called like their images",
-        remedy=f"say what are images and what masks: {patterns}; all are images with --images '**/{{id}}.*' alone",
+        remedy=f"say what are images and what masks: {patterns}"
+        + (f"; all are images with {alone} alone" if alone else ""),
         code="DATA-068",
     )
 
