@@ -53,7 +53,18 @@ def flags_for_pairs(
             if _pairs(patterns, among, bare) > max(1, kept):
                 told.append(patterns.flags())
                 break
-    return ", or ".join(told[:_SHOWN])
+    return ", or ".join(told[:_SHOWN]) or _flags_by_one_number(images, masks, among)
+
+
+def _flags_by_one_number(images: Sequence[SourceFile], masks: Sequence[SourceFile], among: Sequence[SourceFile]) -> str:
+    """The flags by a number that each image shares with its mask; empty where they find anything else."""
+    bare, orphans = {one.locator for one in images}, {one.locator for one in masks}
+    for patterns in patterns_by_one_number(images, masks):
+        matched = patterns.matched(among)
+        drawn = [mask.entry.locator for of_image in matched.owned.values() for mask in of_image] if matched else []
+        if matched and len(drawn) > 1 and matched.owned.keys() <= bare and orphans.issuperset(drawn):
+            return patterns.flags()
+    return ""
 
 
 def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
@@ -65,7 +76,6 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
         *_patterns_of_kinds(images, masks),
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
-        list(patterns_by_one_number(images, masks)),
     ]
 
 

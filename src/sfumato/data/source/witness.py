@@ -329,8 +329,7 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
         f"{len(sides.masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
         f"{listed(told)}",
         expected="folders of images, each a class, or masks that are called like their images",
-        remedy=f"say what are images and what masks: {patterns}"
-        + (f"; all are images with {alone} alone" if alone else ""),
+        remedy=f"say what are images and what masks: {patterns}{otherwise}",
         code="DATA-068",
     )
 
