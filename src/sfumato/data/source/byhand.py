@@ -31,7 +31,10 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
 _NAMES = ("id", "reader", "class", "channel")
-ID = "(?P<id_{}>[^/]+?)"
+_REACHING = "[^/]+?)"
+ID = "(?P<id_{}>" + _REACHING
+"""What `{id}` is: it ends as soon as the rest of a pattern fits."""
+
 PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 
 
@@ -125,7 +128,33 @@ def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | Non
         UsageError: a pattern is none.
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
-    return _without_called_after_masks(_by_patterns(entries, masks, hints))
+    try:
+        parted = _by_patterns(entries, masks, hints)
+    except DataError:
+        parted = _by_far_ids(entries, masks, hints)
+        if parted is None:
+            raise
+    if not parted.matched.owned:
+        parted = _by_far_ids(entries, masks, hints) or parted
+    return _without_called_after_masks(parted)
+
+
+def _by_far_ids(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted | None:
+    """The same where `{id}` of the images reaches as far as it can: `sub-1_ses-2` of `{id}_{channel}`, as in BIDS.
+
+    None where images and masks do not agree so either.
+    """
+    if hints.images is None or hints.masks is None or hints.images.startswith("re:"):
+        return None
+    far = "re:" + as_expression(hints.images).replace(_REACHING, "[^/]+)")
+    try:
+        parted = _by_patterns(entries, masks, replace(hints, images=far))
+    except DataError:
+        return None
+    if not parted.matched.owned:
+        return None
+    note = "{id} in --images reaches as far as it can in each name, as only so images and masks have it in common"
+    return parted._replace(notes=[note, *parted.notes])
 
 
 def _without_called_after_masks(parted: Parted) -> Parted:

@@ -10,6 +10,7 @@ Cases may lie at several depths (`Utrecht/0`, `Amsterdam/GE3T/100`).
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from sfumato.data.formats.image import read_image
@@ -111,7 +112,7 @@ def _tried(
     wanted = sum(mask in inside for inside in cases.values())
     beside = {kind.rpartition("/")[2] for inside in cases.values() for kind in inside if _folder(kind) == folder}
     for case in _ways_to_say_case(cases):
-        pair = PatternPair(_pattern(f"{case}{folder}/", channels, beside), case + mask)
+        pair = PatternPair(pattern_of_channels(f"{case}{folder}/", channels, beside), case + mask)
         matched = pair.matched(among)
         if matched is None or matched.orphans or len(matched.owned) < wanted:
             continue
@@ -127,12 +128,19 @@ def _ways_to_say_case(cases: Mapping[PathParts, _Kinds]) -> Iterator[str]:
         yield f"{'{id}/' * depth}**/{{id}}/"
 
 
-def _pattern(start: str, names: Sequence[str], beside: set[str]) -> str:
-    """A pattern of files of these names, and of no others beside them; an expression where braces cannot say it."""
+def pattern_of_channels(start: str, names: Sequence[str], beside: AbstractSet[str], end: str = "") -> str:
+    """A pattern of files of these names, and of no others beside them; an expression where braces cannot say it.
+
+    Args:
+        start: the pattern up to the names.
+        names: of the channels, or how these end.
+        beside: other names that stand in their place too.
+        end: the pattern behind the names.
+    """
     plain = channels_in(names)
     fits = re.compile(as_expression(plain))
     if not any(fits.fullmatch(name) for name in beside - set(names)):
-        return start + plain
+        return start + plain + end
     before, _, behind = plain.partition("{channel}")
     words = "|".join(re.escape(name.removeprefix(before).removesuffix(behind)) for name in names)
-    return f"re:{as_expression(start + before)}(?P<channel>{words}){re.escape(behind)}"
+    return f"re:{as_expression(start + before)}(?P<channel>{words}){as_expression(behind + end)}"
