@@ -5,9 +5,8 @@
 `*` and `?` stand for letters of one name, `**` for any folders. A DICOM series goes by the path of its folder, or of
 its first file: `{id}/*.dcm`. `{id}` is what an image and its masks have in common, within one name or, where it stands
 alone between slashes, a folder; a pattern with several joins them. It ends as soon as the rest fits, or reaches as far
-as it can where images and masks agree only so. `{reader}` and `{class}` tell masks of one image
-apart, `{channel}` the files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`,
-`channel` says the same.
+as it can where images and masks agree only so. `{reader}` and `{class}` tell masks of one image apart, `{channel}` the
+files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`, `channel` says the same.
 """
 
 import re
