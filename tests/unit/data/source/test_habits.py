@@ -1,6 +1,7 @@
 """Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -1318,8 +1319,8 @@ def test_parts_whose_folders_of_masks_have_names_are_read_beside_one_that_is_cal
     tmp_path: Path, numbered_alike: bool
 ) -> None:
     found = find_cases(in_parts_by_name(tmp_path, numbered_alike=numbered_alike))
-    assert {case.split: 8 for case in found.cases} == {"train": 8, "validation": 8, "test": 8}
-    assert len(found.cases) == 24 and all(len(case.masks) == 1 for case in found.cases)
+    assert Counter(case.split for case in found.cases) == {"train": 8, "validation": 8, "test": 8}
+    assert all(len(case.masks) == 1 for case in found.cases)
     assert all(Path(case.image).stem == Path(case.masks[0]).stem for case in found.cases)
     assert found.classes == ("Glaucoma", "Non-Glaucoma") and not found.mask_names
     assert {case.label for case in found.cases if case.split != "train"} == {None}
