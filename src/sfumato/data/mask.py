@@ -106,12 +106,13 @@ class MaskRule(NamedTuple):
         return cls(tuple(entry["values"]), entry["threshold"], entry["text"], entry.get("ignore"))
 
 
-def named_mask_rule(names: Mapping[int, str], ignore: int | None = None) -> MaskRule:
-    """The rule of a source that names its classes: these values and no other.
+def named_mask_rule(names: Mapping[int, str], ignore: int | None = None, *, said: bool = False) -> MaskRule:
+    """The rule of masks whose classes are named: these values and no other.
 
     Args:
         names: name of each stored value; 0 is the background if nothing is said of it.
         ignore: the stored value of pixels that say nothing.
+        said: whether a person named them, and not the source.
 
     Raises:
         DataError: more classes than fit into 8 bits.
@@ -122,21 +123,25 @@ def named_mask_rule(names: Mapping[int, str], ignore: int | None = None) -> Mask
             f"the source names {len(values)} classes of pixels", expected=f"fewer than {IGNORED}", code="DATA-014"
         )
     named = ", ".join(f"{value} is {names.get(value, 'background')}" for value in values)
-    return MaskRule(values, None, f"the source names the values of its masks: {named}{_said(ignore)}", ignore)
+    who = "--class-names names the values of the masks" if said else "the source names the values of its masks"
+    return MaskRule(values, None, f"{who}: {named}{_said(ignore)}", ignore)
 
 
-def mask_rule(counts: Mapping[int, int], names: Mapping[int, str], ignore: int | None) -> MaskRule:
+def mask_rule(
+    counts: Mapping[int, int], names: Mapping[int, str], ignore: int | None, *, said: bool = False
+) -> MaskRule:
     """The meaning of mask values as the source names them, else decided from the values.
 
     Args:
         counts: pixels that have each stored value, over all masks.
         names: names of stored values, where the source has them.
         ignore: the stored value of pixels that say nothing, where the source has one.
+        said: as for `named_mask_rule`.
 
     Raises:
         DataError: as for `named_mask_rule` and `decide_mask_rule`.
     """
-    return named_mask_rule(names, ignore) if names else decide_mask_rule(counts, ignore=ignore)
+    return named_mask_rule(names, ignore, said=said) if names else decide_mask_rule(counts, ignore=ignore)
 
 
 def _said(ignore: int | None) -> str:

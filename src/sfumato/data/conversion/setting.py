@@ -168,7 +168,7 @@ def refuse_other_size(case: Case, locator: str, array: np.ndarray, size: tuple[i
 
 def decide_meaning(found: DiscoveredDataset, values: Mapping[int, int]) -> MaskMeaning:
     """What the values of all masks mean: as the source names them, or by the rule for masks without names."""
-    rule = mask_rule(values, found.mask_names, found.ignore)
+    rule = mask_rule(values, found.mask_names, found.ignore, said=found.names_are_said)
     index = {value: number for number, value in enumerate(rule.values)}
     regions = {name: tuple(index[value] for value in members) for name, members in found.regions.items()}
     if regions:  # beside unions, a class that has a name of its own is a region too

@@ -145,7 +145,7 @@ def read_meaning(found: DiscoveredDataset, masks: Sequence[MeasuredMask]) -> Lab
     if not masks:
         return LabelMapping(None)
     if found.mask_names:
-        return _named(found.mask_names, found.ignore, masks)
+        return _named(found, masks)
     habit = _of_palette(masks) or _of_two_habits(masks)
     if habit is not None:
         return _with_inverted(habit, masks)
@@ -160,10 +160,10 @@ def read_meaning(found: DiscoveredDataset, masks: Sequence[MeasuredMask]) -> Lab
     return _with_inverted(LabelMapping(rule, strange=strange), masks)
 
 
-def _named(names: Mapping[int, str], ignore: int | None, masks: Sequence[MeasuredMask]) -> LabelMapping:
-    """As the source says."""
-    rule = named_mask_rule(names, ignore)
-    known = {*rule.values, ignore}
+def _named(found: DiscoveredDataset, masks: Sequence[MeasuredMask]) -> LabelMapping:
+    """As the source says, or a person."""
+    rule = named_mask_rule(found.mask_names, found.ignore, said=found.names_are_said)
+    known = {*rule.values, found.ignore}
     return LabelMapping(rule, strange=tuple(mask for mask in masks if set(mask.facts.values) - known))
 
 

@@ -204,7 +204,7 @@ class _Work:
     def _named_rule(self) -> MaskRule | None:
         if not self.found.has_masks or not self.found.mask_names:
             return None
-        return named_mask_rule(self.found.mask_names, self.found.ignore)
+        return named_mask_rule(self.found.mask_names, self.found.ignore, said=self.found.names_are_said)
 
     def _sampled_rule(self) -> MaskRule | None:
         """What mask values mean in a sample; None where that cannot be told yet."""

@@ -4,9 +4,9 @@
 
 `*` and `?` stand for letters of one name, `**` for any folders. A DICOM series goes by the path of its folder, or of
 its first file: `{id}/*.dcm`. `{id}` is what an image and its masks have in common, within one name or, where it stands
-alone between slashes, a folder; a pattern with several joins them. `{reader}` and `{class}` tell masks of one image
-apart, `{channel}` the files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`,
-`channel` says the same.
+alone between slashes, a folder; a pattern with several joins them. It ends as soon as the rest fits, or reaches as far
+as it can where images and masks agree only so. `{reader}` and `{class}` tell masks of one image apart, `{channel}` the
+files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`, `channel` says the same.
 """
 
 import re
@@ -20,6 +20,7 @@ from typing import NamedTuple
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.discovered import ReadOptions
+from sfumato.data.source.dividing import saying_alone, split_in, splitting
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile, not_read
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
@@ -30,7 +31,10 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
 _NAMES = ("id", "reader", "class", "channel")
-ID = "(?P<id_{}>[^/]+?)"
+_REACHING = "[^/]+?)"
+ID = "(?P<id_{}>" + _REACHING
+"""What `{id}` is: it ends as soon as the rest of a pattern fits."""
+
 PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 
 
@@ -55,7 +59,7 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
         UsageError: it is no pattern, or lacks `{id}`.
     """
     try:
-        found = re.compile(text[3:] if text.startswith("re:") else _as_expression(text, flag))
+        found = re.compile(text[3:] if text.startswith("re:") else as_expression(text, flag))
     except re.error as error:
         raise UsageError(f"{flag} '{text}' is no regular expression: {error}") from error
     if needs_id and not any(name == "id" or name.startswith("id_") for name in found.groupindex):
@@ -66,7 +70,7 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
     return found
 
 
-def _as_expression(text: str, flag: str) -> str:
+def as_expression(text: str, flag: str = "a pattern") -> str:
     """The regular expression of a pattern with `*`, `?` and names in braces."""
     pieces, ids = list[str](), 0
     for name, folders, star, one, plain in PLACE.findall(text):
@@ -124,7 +128,33 @@ def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | Non
         UsageError: a pattern is none.
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
-    return _without_called_after_masks(_by_patterns(entries, masks, hints))
+    try:
+        parted = _by_patterns(entries, masks, hints)
+    except DataError:
+        if (far := _by_far_ids(entries, masks, hints)) is None:
+            raise
+        return _without_called_after_masks(far)
+    if not parted.matched.owned:
+        parted = _by_far_ids(entries, masks, hints) or parted
+    return _without_called_after_masks(parted)
+
+
+def _by_far_ids(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted | None:
+    """The same where `{id}` of the images reaches as far as it can: `sub-1_ses-2` of `{id}_{channel}`, as in BIDS.
+
+    None where images and masks do not agree so either.
+    """
+    if hints.images is None or hints.masks is None or hints.images.startswith("re:"):
+        return None
+    far = "re:" + as_expression(hints.images).replace(_REACHING, "[^/]+)")
+    try:
+        parted = _by_patterns(entries, masks, replace(hints, images=far))
+    except DataError:
+        return None
+    if not parted.matched.owned:
+        return None
+    note = "{id} in --images reaches as far as it can in each name, as only so images and masks have it in common"
+    return parted._replace(notes=[note, *parted.notes])
 
 
 def _without_called_after_masks(parted: Parted) -> Parted:
@@ -166,10 +196,11 @@ def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | No
     rest = {entry.locator: entry for entry in (*entries, *(masks or ()))}
     for one in chain.from_iterable(by_id.values()):
         del rest[one.entry.locator]
-    images = {name: _Image(tuple(_picture(name, one) for one in found)) for name, found in by_id.items()}
+    splits = saying_alone(splitting([*entries, *(masks or ())]))
+    images = {name: _Image(tuple(_picture(name, one, splits) for one in found)) for name, found in by_id.items()}
     if hints.masks is None:
         notes = [] if masks else not_read(rest.values(), "that no pattern fits")
-        return _masks_by_name(images.values(), masks)._replace(notes=notes)
+        return _masks_by_name(images.values(), masks, splits)._replace(notes=notes)
     found = list(_with_ids_of(images, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks))
     for mask in found:
         del rest[mask.entry.locator]
@@ -244,12 +275,14 @@ def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken
     return None
 
 
-def _masks_by_name(images: Collection[_Image], masks: Sequence[SourceFile] | None) -> Parted:
+def _masks_by_name(
+    images: Collection[_Image], masks: Sequence[SourceFile] | None, splits: frozenset[PathParts]
+) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
     first, channels = [image.files[0] for image in images], _channels(images)
     if not masks:
         return Parted(first, Matched({}, channels, [], []), [], has_masks=False)
-    matched = match(first, [_mask(entry) for entry in masks], {})
+    matched = match(first, [_mask(entry, splits) for entry in masks], {})
     every = matched._replace(channels={**matched.channels, **channels})
     return Parted(first, every, [*matched.notes], has_masks=True)
 
@@ -258,7 +291,7 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Part
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = {one.entry: one for one in _fitting(entries, hints.masks, "--masks", needs_id=False)}
-    silent = about_cases(entries)
+    silent, splits = about_cases(entries), saying_alone(splitting(entries))
     images, left = list[Picture](), list[SourceFile]()
     for entry in entries:
         if entry in chosen:
@@ -266,8 +299,8 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Part
         if is_called_a_mask(entry, silent):
             left.append(entry)
         else:
-            images.append(_picture(composed(entry.stem), Taken(entry, "", {})))
-    masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen.values()]
+            images.append(_picture(composed(entry.stem), Taken(entry, "", {}), splits))
+    masks = [_mask(one.entry, splits)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen.values()]
     matched = match(images, masks, {})
     owned = {image: [_as_said(mask, chosen[mask.entry]) for mask in found] for image, found in matched.owned.items()}
     notes = [*not_read(left, "called masks that do not fit --masks"), *matched.notes]
@@ -300,15 +333,15 @@ def is_called_a_mask(entry: SourceFile, silent: frozenset[PathParts] = frozenset
     return says_mask(composed(entry.stem), anywhere=anywhere)
 
 
-def _mask(entry: SourceFile) -> Picture:
-    group, split = _group(entry)
+def _mask(entry: SourceFile, splits: frozenset[PathParts]) -> Picture:
+    group, split = _group(entry, splits)
     folder = next((part for part in reversed(entry.parts[:-1]) if read_folder(part).role == "mask"), "")
     return Picture(entry, composed(entry.stem), split, group, "mask", len(group), folder, nested=False, is_marked=True)
 
 
-def _picture(name: str, file: Taken) -> Picture:
+def _picture(name: str, file: Taken, splits: frozenset[PathParts]) -> Picture:
     """An image, called after its id and its channel: of `image{channel}` by the whole name, as it goes on a word."""
-    group, split = _group(file.entry)
+    group, split = _group(file.entry, splits)
     channel = file.names.get("channel", "")
     if "channel" in file.names and not channel[:1].isalnum():
         channel = composed(file.entry.stem)
@@ -316,11 +349,21 @@ def _picture(name: str, file: Taken) -> Picture:
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 
-def _group(entry: SourceFile) -> tuple[tuple[str, ...], str | None]:
-    """The folders of a file that say neither a role nor a split, and the split."""
-    said = [(part, read_folder(part)) for part in entry.parts[:-1]]
-    split = next((folder.split for _, folder in reversed(said) if folder.split), None)
-    return tuple(part for part, folder in said if not folder.role and not folder.split), split
+def _group(entry: SourceFile, splits: frozenset[PathParts]) -> tuple[tuple[str, ...], str | None]:
+    """The folders of a file that say neither a role nor a split, and the split.
+
+    Args:
+        entry: the file.
+        splits: folders that are splits by those beside them (`source.dividing`).
+    """
+    group, split = list[str](), None
+    for depth, name in enumerate(entry.parts[:-1], 1):
+        said = read_folder(name)
+        is_split = entry.parts[:depth] in splits
+        split = (split_in(name) if is_split else said.split) or split
+        if not (is_split or said.role or said.split):
+            group.append(name)
+    return tuple(group), split
 
 
 def _images(entries: Sequence[SourceFile], pattern: str) -> dict[str, list[Taken]]:
@@ -362,6 +405,14 @@ def _fitting(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id
             code="DATA-061",
         )
     return found
+
+
+def images_by(entries: Sequence[SourceFile], pattern: str) -> Mapping[str, Sequence[Taken]]:
+    """The files of each image that a pattern finds; none where it gives one id to several images, or fits no file."""
+    try:
+        return _images(entries, pattern)
+    except DataError:
+        return {}
 
 
 def fitting_images(entries: Sequence[SourceFile], pattern: str | None) -> list[SourceFile]:

@@ -153,6 +153,11 @@ class DiscoveredDataset(NamedTuple):
         """Whether the cases have masks: all of them or none."""
         return any(case.masks for case in self.cases)
 
+    @property
+    def names_are_said(self) -> bool:
+        """Whether a person named the values of the masks, and not the source."""
+        return bool(self.reading.get("class_names"))
+
 
 def finalise_dataset(
     cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired: Sequence[str] = ()

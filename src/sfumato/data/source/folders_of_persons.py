@@ -42,11 +42,18 @@ def without_persons_as_classes(
     if looks.people or begun or _are_called_persons(folders):
         notes = [] if guessing else [_about_folders_of_persons(folders, names, level)]
         return found._replace(notes=(*found.notes, *notes)), level
+    if guessing and _hold_one_drawn_each(found.cases, folders):
+        return found, 0
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
         note = f"folders of patients, as --group-by {PARENT} says: {len(set(folders))}"
         return found._replace(cases=cases, notes=(*found.notes, note)), 0
     return found._replace(problems=(*found.problems, _question(folders, level))), 0
+
+
+def _hold_one_drawn_each(cases: Sequence[Case], folders: Sequence[str]) -> bool:
+    """Whether each folder holds a single image, with a mask: nothing can be learnt of classes of one image."""
+    return len(set(folders)) == len(cases) and all(case.masks for case in cases)
 
 
 def _are_folders(cases: Sequence[Case], names: Sequence[Name]) -> bool:

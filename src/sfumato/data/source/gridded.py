@@ -11,6 +11,7 @@ from sfumato.data.formats.grid import grid_differences
 from sfumato.data.formats.laid import Laid, find_laid
 from sfumato.data.formats.scan import FILES
 from sfumato.data.formats.volume import VolumeHeader, grid_of
+from sfumato.data.source.caseways import pattern_of_channels
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError
 
@@ -37,21 +38,55 @@ def check_channels(channels: Mapping[str, VolumeHeader], masks: Mapping[str, Vol
 
 
 def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHeader]) -> str:
-    """What to type for the image of one sequence, if masks lie on one."""
+    """What to type for the image of the sequences on one grid: that on which the masks lie, if they do on one."""
     drawn_on = [
         channel
         for channel, header in channels.items()
         if masks and all(isinstance(find_laid(header, mask), Laid) for mask in masks.values())
     ]
-    chosen, why = (drawn_on[0], ", on whose grid the masks lie") if drawn_on else (next(iter(channels)), "")
+    chosen, why = (drawn_on, ", on whose grid the masks lie") if drawn_on else ([next(iter(channels))], "")
     if _are_told_by_folders(list(channels)):
         case = Path(os.path.commonpath([*channels, *masks]))
-        name, patterns = _place(chosen, case), [_in_case([chosen], case), _in_case(list(masks), case)]
+        names = [_place(one, case) for one in chosen]
+        image, mask = _of_folders(names, list(channels), case), _in_case(list(masks), case)
     else:
-        every = list(channels)
-        name, patterns = Path(chosen).name, [_pattern(chosen, every), *(_pattern(mask, every) for mask in masks)]
-    flags = f"--images '{patterns[0]}'" + (f" --masks '{patterns[1]}'" if masks else "")
-    return f"take those like {name} alone{why}: {flags}; or resample all channels onto one grid"
+        names = [Path(one).name for one in chosen]
+        image, mask = _of_files(chosen, list(channels), list(masks)), _of_mask(list(masks), list(channels))
+    flags = f"--images '{image}'" + (f" --masks '{mask}'" if masks else "")
+    alone = " alone" if len(names) == 1 else ""
+    return f"take those like {' and '.join(names)}{alone}{why}: {flags}; or resample all channels onto one grid"
+
+
+def _of_folders(names: Sequence[str], channels: Sequence[str], case: Path) -> str:
+    """The pattern of channels by their places in the folder of the case, where one folder of these tells them apart."""
+    places = [tuple(name.split("/")) for name in names]
+    levels = [level for level, parts in enumerate(zip(*places, strict=False)) if len(set(parts)) > 1]
+    if len(levels) != 1 or len(set(map(len, places))) > 1:
+        return f"**/{{id}}/{names[0]}"
+    (level,) = levels
+    every = [tuple(_place(channel, case).split("/")) for channel in channels]
+    before, behind = places[0][:level], places[0][level + 1 :]
+    beside = {place[level] for place in every if len(place) > level}
+    end = "".join(f"/{part}" for part in behind)
+    return pattern_of_channels("/".join(("**/{id}", *before, "")), [place[level] for place in places], beside, end)
+
+
+def _of_files(chosen: Sequence[str], channels: list[str], masks: Sequence[str]) -> str:
+    """The pattern of channels by the names of their files, in their folder where that is another one than of others."""
+    if len(chosen) == 1:
+        return _pattern(chosen[0], channels)
+    others = [Path(other) for other in (*channels, *masks) if other not in chosen]
+    places = {Path(one).parent for one in chosen}
+    apart = len(places) == 1 and not any(other.parent.name == next(iter(places)).name for other in others)
+    folder = f"{places.pop().name}/" if apart else ""
+    common = _beginning(channels)
+    start = f"**/{folder}{{id}}" if common else "**/{id}/"
+    beside = set[str]() if apart else {other.name.removeprefix(common) for other in others}
+    return pattern_of_channels(start, [Path(one).name.removeprefix(common) for one in chosen], beside)
+
+
+def _of_mask(masks: Sequence[str], channels: list[str]) -> str:
+    return _pattern(masks[0], channels) if masks else ""
 
 
 def _are_told_by_folders(channels: Sequence[str]) -> bool:
@@ -82,10 +117,14 @@ def _in_case(locators: Sequence[str], case: Path) -> str:
 
 def _pattern(locator: str, channels: list[str]) -> str:
     """The pattern of files like one: what the names of the channels have in common is {id}, else their folder is."""
-    path, names = Path(locator), [Path(channel).name for channel in channels]
-    common = common_start(names)
-    common = common[: max(common.rfind("_"), common.rfind("-"), common.rfind("."), 0)]
+    path, common = Path(locator), _beginning(channels)
     if not common or not path.name.startswith(common):
         return f"**/{{id}}/{path.name}"
     folder = "" if path.parent.name in Path(channels[0]).parts else f"{path.parent.name}/"
     return f"**/{folder}{{id}}{path.name[len(common) :]}"
+
+
+def _beginning(channels: Sequence[str]) -> str:
+    """What the names of all channels begin with, up to a separator."""
+    common = common_start([Path(channel).name for channel in channels])
+    return common[: max(common.rfind("_"), common.rfind("-"), common.rfind("."), 0)]

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.manifest import Case, folded
+from sfumato.data.source.above import refuse_labels_above
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
@@ -106,6 +107,8 @@ def match_masks(
     else:
         free = [entry for entry in entries if entry not in known]
         parted = _by_names(free, masks, known, hints, anywhere=anywhere)
+        if masks is None and not hints.images_only:
+            refuse_labels_above(parted.matched, free)
     if hints.images_only:
         cases, notes = make_cases(parted.images, {}, {}, hints.class_level, labelled=labelled)
         return Arranged(cases, [*parted.notes, *notes], [])

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from sfumato.data.formats.colours import LABELMAP_FILE as TABLE_OF_COLOURS
 from sfumato.data.formats.image import IMAGE_SUFFIXES, is_image_name
 from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.formats.scan import VOLUME_SUFFIXES as VOLUMES
-from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed
 from sfumato.shortage import raise_shortage
@@ -84,6 +84,13 @@ def ending_among(names: Iterable[str]) -> str:
     """How most of some names of files end, for patterns: `.nii.gz`; `.*` where there are none."""
     endings = Counter(name[len(_without_ending(name)) :] for name in names)
     return endings.most_common(1)[0][0] if endings else ".*"
+
+
+def place_among(locators: Iterable[str]) -> str:
+    """Where some files lie, as a pattern to be filled in: `PLACE/{id}.png`; a DICOM series is a folder of files."""
+    names = [os.path.basename(locator) for locator in locators]  # noqa: PTH119 - may be many
+    is_series = bool(names) and not names[0].lower().endswith((*IMAGE_SUFFIXES, *FILES, *ARRAYS))
+    return f"PLACE/{{id}}{'/*' if is_series else ''}{ending_among(names)}"
 
 
 class Listing(NamedTuple):

@@ -3,17 +3,20 @@
     01/t000.tif, 01_ST/SEG/man_seg000.tif                  '{id}/t{id}.tif' and '{id}_ST/SEG/man_seg{id}.tif'
     s1/left/f0.png, s1/truth/forceps/f0.png, s1/truth/...  's{id}/left/f{id}.png' and 's{id}/truth/{class}/f{id}.png'
     Maps/FULL/1.bmp, Maps/TOP/1.bmp, Artery/1.bmp          'Maps/{channel}/{id}.bmp' and 'Artery/{id}.bmp'
+    P_0001/11-24-2015/635/1-001.dcm, label0001.nii.gz      '**/P_{id}/**/*.dcm' and '**/label{id}.nii.gz'
 
 What they give is tried before it is told (`source.proposed`).
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import takewhile
 from typing import NamedTuple
 
-from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.words import SIDES, tokens
 
@@ -49,6 +52,47 @@ def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile
             most = 2 * len(image.numbers) > len(images) or 2 * len(drawn.numbers) > len(masks)
             if most and (found := list(_patterns(image, drawn))):
                 yield found
+
+
+def patterns_by_one_number(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> Iterator[PatternPair]:
+    """Patterns by one number in the paths of both that tells them apart, whatever the other numbers say."""
+    places = list(_places(masks))
+    for image in _places(images):
+        for mask in places:
+            if 2 * len(image.numbers & mask.numbers) > len(mask.numbers):
+                yield PatternPair(image.pattern, mask.pattern)
+
+
+class _Place(NamedTuple):
+    """A number in the paths of files that is another one in each: the pattern by it, and the numbers."""
+
+    pattern: str
+    numbers: AbstractSet[str]
+
+
+def _places(entries: Sequence[SourceFile]) -> Iterator[_Place]:
+    for level in range(min((len(entry.parts) for entry in entries), default=0)):
+        names = [entry.parts[level] for entry in entries]
+        numbers = list(zip(*map(_NUMBER.findall, names), strict=False))
+        if len({_NUMBER.sub(BLANK, name) for name in names}) > 1:
+            continue
+        below = f"/**/*{_ending(entries)}" if any(len(entry.parts) > level + 1 for entry in entries) else ""
+        for place, found in enumerate(numbers):
+            if len(set(found)) == len(entries) > 1:
+                yield _Place(f"**/{_with_id(names[0], place, numbers)}{below}", set(found))
+
+
+def _with_id(name: str, place: int, numbers: Sequence[Sequence[str]]) -> str:
+    """A name with {id} for one of its numbers, and `*` for others that are not the same in all names."""
+    said = [found[0] if len(set(found)) == 1 else "*" for found in numbers]
+    said[place] = "{id}"
+    between = _NUMBER.split(name)
+    return "".join(text + number for text, number in zip(between, [*said, ""], strict=True))
+
+
+def _ending(entries: Sequence[SourceFile]) -> str:
+    """How most files end; those of a DICOM series, whose entry is called after its folder."""
+    return ending_among(os.path.basename(entry.locator) for entry in entries)  # noqa: PTH119 - may be many
 
 
 def _says_side(part: str) -> bool:

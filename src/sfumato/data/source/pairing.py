@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.index import Hit, ImageIndex, inner_folder, mask_places
-from sfumato.data.source.listing import SourceFile, ending_among
+from sfumato.data.source.listing import SourceFile, ending_among, place_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import told_folders
 from sfumato.data.source.picture import Picture
@@ -89,8 +89,8 @@ class Matched(NamedTuple):
 
     def _flags(self) -> str:
         """The flags that pair files by their names, in general."""
-        ending = ending_among([PurePath(name).name for name in self.unpaired])
-        return f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
+        ending = ending_among([PurePath(name).name for name in self.orphans or self.bare])
+        return f"--images '{place_among(self.bare or self.orphans)}' --masks 'PLACE/{{id}}_outline{ending}'"
 
     def _without_these(self, kept: int) -> str:
         """The way to leave out what has no partner: with masks for all, even where more is left out than kept."""

@@ -21,8 +21,9 @@ from itertools import cycle, islice, takewhile
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
+from sfumato.data.source.byhand import images_by
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
-from sfumato.data.source.numbered import patterns_by_numbers
+from sfumato.data.source.numbered import patterns_by_numbers, patterns_by_one_number
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start
@@ -52,7 +53,18 @@ def flags_for_pairs(
             if _pairs(patterns, among, bare) > max(1, kept):
                 told.append(patterns.flags())
                 break
-    return ", or ".join(told[:_SHOWN])
+    return ", or ".join(told[:_SHOWN]) or _flags_by_one_number(images, masks, among)
+
+
+def _flags_by_one_number(images: Sequence[SourceFile], masks: Sequence[SourceFile], among: Sequence[SourceFile]) -> str:
+    """The flags by a number that each image shares with its mask; empty where they find anything else."""
+    bare, orphans = {one.locator for one in images}, {one.locator for one in masks}
+    for patterns in patterns_by_one_number(images, masks):
+        matched = patterns.matched(among)
+        drawn = [mask.entry.locator for of_image in matched.owned.values() for mask in of_image] if matched else []
+        if matched and len(drawn) > 1 and matched.owned.keys() <= bare and orphans.issuperset(drawn):
+            return patterns.flags()
+    return ""
 
 
 def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
@@ -65,6 +77,14 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
     ]
+
+
+def flag_for_all(files: Sequence[SourceFile]) -> str:
+    """The flag by which all files are images, with their folders where names come again; empty where none does."""
+    for way in ("**/{id}.*", "**/{id}/{id}.*", "{id}/**/{id}/{id}.*"):
+        if len(images_by(files, way)) == len(files):
+            return f"--images '{way}'"
+    return ""
 
 
 def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequence[Owned]]) -> str:
@@ -139,7 +159,7 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPai
     if mask[-1] in beside and _are_frames(beside):
         return None
     case = "**/" + "{id}/" * shared
-    image_pattern = "/".join((*image[shared:-1], _channels(beside)))
+    image_pattern = "/".join((*image[shared:-1], channels_in(beside)))
     mask_pattern = "/".join((*mask[shared:-1], _readers(mask[-1], masks)))
     return PatternPair(case + image_pattern, case + mask_pattern)
 
@@ -218,7 +238,7 @@ def _of_readers(masks: Sequence[str]) -> str:
     return next((mask for mask in masks if _NUMBER.fullmatch(_stem(mask))), masks[0])
 
 
-def _channels(names: Sequence[str]) -> str:
+def channels_in(names: Sequence[str]) -> str:
     """The names of the images of a case, with {channel} for what differs in them."""
     if len(names) == 1:
         return names[0]

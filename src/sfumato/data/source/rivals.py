@@ -18,7 +18,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import mask_kind
-from sfumato.data.source.mask_files import MaskFiles
+from sfumato.data.source.mask_files import MaskFiles, all_masks
 from sfumato.data.source.overlap import MASKS_COMPARED, sampled
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.undecided import flags_for, unclear
@@ -28,6 +28,10 @@ from sfumato.wording import counted
 
 _LARGEST = 32
 """Values up to this one are several classes of a file; larger ones are greys, or numbers of objects."""
+
+
+_OF_A_NAME = 2
+"""Files of each name that are looked at."""
 
 
 class _Shown(NamedTuple):
@@ -63,6 +67,20 @@ def not_of_one_class(several: MaskFiles) -> str:
         if len(each) > 1 and all(each):
             return f"{name} shows what the others show together, and nothing else"
     return ""
+
+
+def have_the_same_values(owned: MaskFiles) -> bool:
+    """Whether files of several names have the same values, several of them but 0: these tell classes, and no name does.
+
+    A few files of each name are looked at.
+    """
+    named = defaultdict[str, list[Owned]](list)
+    for mask in all_masks(owned):
+        named[mask_kind(mask).name].append(mask)
+    found = list[frozenset[int]]()
+    for masks in named.values():
+        found += [one.values for one in _shown(masks[:_OF_A_NAME])]
+    return len(named) > 1 and len(set(found)) == 1 and len(found[0]) > 1
 
 
 def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from sfumato.data.order import natural
 from sfumato.data.source.dividing import VERSION, saying_alone, split_in, splitting
-from sfumato.data.source.index import ImageIndex
+from sfumato.data.source.index import Hit, ImageIndex
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.renamed import hits_by_beginning
-from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
+from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels, masks_of_every_image
 from sfumato.data.source.words import PLAIN_IMAGES, FolderWords, composed, read_folder, says_mask, tokens
 
 
@@ -69,15 +70,39 @@ def sort_roles(entries: Sequence[SourceFile], *, anywhere: bool = False, look: b
     """
     splits = saying_alone(splitting(entries))
     said = _sorted(_pictures(entries, anywhere=anywhere), splits)
-    if said.masks:
-        return said
+    each = _with_a_mask_for_each(said) if look and said.masks else None
+    if each:
+        return each
     perhaps = _perhaps_of_masks(entries)
     if perhaps:
         guessed = _sorted(_pictures(entries, perhaps, anywhere=anywhere), splits)
-        if _mostly_paired(guessed) and not (look and hardly_masks(guessed.masks)):
+        further = _further_masks(guessed, said)
+        if _mostly_paired(guessed, further, said.masks) and not (look and hardly_masks(further)):
             note = "folders taken for masks, since most of their files are named like images: "
             return guessed._replace(notes=[note + ", ".join(sorted(perhaps))])
+    if said.masks:
+        return said
     return _by_pixels(said.images) if look else said
+
+
+def _with_a_mask_for_each(said: Roles) -> Roles | None:
+    """Images each with a picture of few values called after it, where only some of them have what is called a mask.
+
+    `IMD003_lesion` is there for each `IMD003`, and `IMD003_roi/IMD003_R1_Label5` for a few; None for any others.
+    """
+    seen = masks_of_every_image(said.images)
+    if seen is None:
+        return None
+    index = ImageIndex(seen.images)
+    hits = [index.find(mask) for mask in said.masks]
+    if len({hit.first for hit in hits if hit}) >= len(seen.images):
+        return None
+    notes = [
+        f"taken for masks, since each image has one that is named like it, of few values: {seen.told}",
+        f"masks that only some images have, not used: {told_files([mask.entry for mask in said.masks])}; --images and "
+        "--masks with a pattern choose them",
+    ]
+    return Roles(seen.images, seen.masks, notes)
 
 
 def roles_apart(entries: Sequence[SourceFile], masks: Sequence[SourceFile], *, anywhere: bool) -> Roles:
@@ -117,13 +142,27 @@ def _may_be_masks(name: str) -> bool:
     return folder.role == "mask" and not folder.certain
 
 
-def _mostly_paired(roles: Roles) -> bool:
-    """Whether there are masks, most of which have an image."""
+def _further_masks(guessed: Roles, said: Roles) -> list[Picture]:
+    """The masks of folders that are taken for such, beside those that names say for certain."""
+    certain = {mask.entry for mask in said.masks}
+    return [mask for mask in guessed.masks if mask.entry not in certain]
+
+
+def _mostly_paired(roles: Roles, masks: Sequence[Picture], certain: Sequence[Picture]) -> bool:
+    """Whether there are masks, most of which have an image, and none of these is called like one of the certain."""
+    if not masks:
+        return False
     index = ImageIndex(roles.images)
-    paired = sum(index.find(mask) is not None for mask in roles.masks)
-    if not paired:
-        paired = sum(hit is not None for _, hit in hits_by_beginning(index, roles.masks))
-    return 2 * paired > len(roles.masks)
+    hits = [hit for hit in map(index.find, masks) if hit]
+    if not hits and not certain:
+        hits = [hit for _, hit in hits_by_beginning(index, masks) if hit]
+    taken = {_called(hit) for hit in map(index.find, certain) if hit}
+    return 2 * len(hits) > len(masks) and taken.isdisjoint(map(_called, hits))
+
+
+def _called(hit: Hit) -> tuple[str | None, str]:
+    """The split and the name of the image of a mask: in one split, those of one name are forms of one picture."""
+    return hit.images[0].split, hit.images[0].stem
 
 
 def _pictures(entries: Sequence[SourceFile], perhaps: frozenset[str] = frozenset(), *, anywhere: bool) -> list[Picture]:
@@ -200,6 +239,8 @@ def _inside(place: _Place, folder: PathParts, folders: _Folders) -> _Place:
         return place._replace(split=split_in(name))
     said = read_folder(name)
     place = place._replace(split=said.split or place.split)
+    if name in folders.perhaps and any(other[:-1] == folder[:-1] for other in folders.splits):
+        place = place._replace(split=split_in(name) or place.split)
     if folder in folders.silent:
         return place
     is_below_masks = place.role == "mask" and said.role == "mask" and not said.certain  # masks/reader_2

@@ -27,7 +27,7 @@ from sfumato.data.source.mask_files import MaskFiles, all_masks, with_several
 from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.readings import Readings, as_classes, as_parts, as_readers, as_readers_by
-from sfumato.data.source.rivals import instead, not_of_one_class, readers_of_classes
+from sfumato.data.source.rivals import have_the_same_values, instead, not_of_one_class, readers_of_classes
 from sfumato.data.source.undecided import nameless, place_of, refuse_copies, unclear
 from sfumato.data.source.views import within_views, without_views
 from sfumato.data.source.words import SIDES, STRUCTURES, tokens
@@ -117,7 +117,7 @@ def _decided(owned: MaskFiles, hints: ReadOptions) -> Readings:
     """What several masks are where nobody said it."""
     several, names = with_several(owned), _names(owned)
     if not several:
-        return as_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else as_readers(owned)
+        return _of_one_file_each(owned, names, hints)
     kinds = [mask_kind(mask) for mask in all_masks(several)]
     if all(kind.reads for kind in kinds):
         return _of_readers(owned, several)
@@ -130,6 +130,16 @@ def _decided(owned: MaskFiles, hints: ReadOptions) -> Readings:
             return readings
         raise unclear(several, "some have names, and others none")
     return _by_overlap(owned, several)
+
+
+def _of_one_file_each(owned: MaskFiles, names: Sequence[str], hints: ReadOptions) -> Readings:
+    """What masks are of which each image has one: of a class each by their names, or all of the same classes."""
+    if not _is_one_of_several_classes(owned, names):
+        return as_readers(owned)
+    if have_the_same_values(owned):
+        note = f"the masks of {', '.join(names)} have the same values: these are the classes, and the names are none"
+        return _after((note,), (), as_readers(owned))
+    return as_classes(owned, names, hints)
 
 
 def _is_word(name: str) -> bool:

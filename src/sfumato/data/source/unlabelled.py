@@ -15,7 +15,7 @@ from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.pairing import Matched
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.words import SPLIT_WORDS, tokens
+from sfumato.data.source.words import SPLIT_WORDS, read_folder, tokens
 
 HELD = {word for word, split in SPLIT_WORDS.items() if split != "train"} | {
     *("tests", "ts", "va", "unlabelled", "unlabeled", "unannotated")
@@ -56,6 +56,8 @@ def without_unlabelled(matched: Matched, images: Sequence[Picture]) -> tuple[Mat
 
 
 def _held(entry: SourceFile) -> list[PurePath]:
-    """The folders of the source above an image that say what it is for."""
+    """The folders of the source above an image that say what it is for; none where one may be of masks."""
+    if any(read_folder(part).role == "mask" for part in entry.parts[:-1]):
+        return []
     above = zip(reversed(entry.parts[:-1]), PurePath(entry.locator).parents, strict=False)
     return [folder for part, folder in above if HELD & {token.text for token in tokens(part)}]

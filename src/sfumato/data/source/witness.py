@@ -19,10 +19,11 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.listing import SourceFile, ending_among
+from sfumato.data.source.caseways import ways_in_cases
+from sfumato.data.source.listing import SourceFile, place_among
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.proposed import flags_for_pairs
+from sfumato.data.source.proposed import flag_for_all, flags_for_pairs
 from sfumato.errors import DataError, listed
 
 _SAMPLE = 4
@@ -83,6 +84,18 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> _Seen:
     _refuse_masks_as_class(pictures)
     _refuse_masks_by_name(pictures)
     return _Seen(list(pictures), [])
+
+
+def masks_of_every_image(pictures: Sequence[Picture]) -> _Seen | None:
+    """Images each of which has one picture called after it, by the same word, of few values; None for any others."""
+    series = _by_word(pictures)
+    images = series.get("")
+    if images is None or len(series) != 2 or len(images.pictures) < 2:
+        return None
+    (masks,) = (one for word, one in series.items() if word)
+    if masks.pictures.keys() != images.pictures.keys() or masks not in _masks_among(series):
+        return None
+    return _sorted(pictures, [masks], nameless=False)
 
 
 def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
@@ -282,7 +295,10 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     if not sides.images or not sides.masks:
         return
     told = [told_files([one.entry for one in series[name]]) for name in sides.masks]
-    patterns = flags_for_pairs(*sides.files(series), [picture.entry for picture in pictures])
+    images, masks = sides.files(series)
+    every = [picture.entry for picture in pictures]
+    ways = ways_in_cases(masks, [], every) if len(sides.masks) == 1 else []
+    patterns = ", or ".join(ways) or flags_for_pairs(images, masks, every)
     patterns = patterns or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
     raise DataError(
         "files that come again in many folders have few values, as masks have, beside others that have many:\n"
@@ -299,18 +315,21 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     sides = _sides(folders)
     if not sides.images or not sides.masks:
         return
-    ending = ending_among(picture.entry.name for picture in pictures)
     told = list[str]()
     for folder in sides.masks:
         files = told_files([one.entry for one in folders[folder]])
         told.append(f"{'/'.join(folder) or '.'}: {files}")
-    patterns = flags_for_pairs(*sides.files(folders), [picture.entry for picture in pictures])
-    patterns = patterns or f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}{ending}'"
+    images, masks = ([one.locator for one in files] for files in sides.files(folders))
+    every = [picture.entry for picture in pictures]
+    patterns = flags_for_pairs(*sides.files(folders), every)
+    patterns = patterns or f"--images '{place_among(images)}' --masks '{place_among(masks)}'"
+    alone = flag_for_all(every)
+    otherwise = f"; all are images with {alone} alone" if alone else ""
     raise DataError(
         f"{len(sides.masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
         f"{listed(told)}",
         expected="folders of images, each a class, or masks that are called like their images",
-        remedy=f"say what are images and what masks: {patterns}; all are images with --images '**/{{id}}.*' alone",
+        remedy=f"say what are images and what masks: {patterns}{otherwise}",
         code="DATA-068",
     )
 

@@ -1,6 +1,7 @@
 """Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -1264,3 +1265,92 @@ def test_folders_of_channels_beside_folders_of_classes_are_proposed_as_such(tmp_
     assert files and all("/GT_" in file for file in files)
     whole = next(found for (images, masks), found in ways.items() if "{channel}" in str(images) and "{class}" in masks)
     assert len(whole.cases) == COUNT and len(whole.cases[0].channels) == 2 and len(whole.mask_names) == 1 + len(truth)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "some"),
+    [
+        ("{n}_Dermoscopic_Image/{n}", "{n}_lesion/{n}_lesion", "{n}_roi/{n}_R{k}_Label{k}"),
+        ("photo/{n}", "drawn/{n}_mole", "masks/{n}_{k}"),
+    ],
+)
+def test_a_picture_called_after_each_image_is_its_mask_whatever_some_have_beside(
+    tmp_path: Path, image: str, mask: str, some: str
+) -> None:
+    """PH2: a lesion for each image, and regions of colours for some; each folder holds one image."""
+    for number in range(8):
+        name = f"IMD{number * 7:03}"
+        save(tmp_path / name, f"{image.format(n=name)}.bmp", noise(number))
+        save(tmp_path / name, f"{mask.format(n=name)}.bmp", ONE)
+        for part in range(number % 3):
+            save(tmp_path / name, f"{some.format(n=name, k=part + 1)}.bmp", TWO)
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 8 and not found.problems and not found.classes
+    word = mask[-4:]
+    assert all(len(case.masks) == 1 and word in Path(case.masks[0]).name for case in found.cases)
+    assert len({case.patient for case in found.cases}) == 8
+    assert any("masks that only some images have, not used" in note and "(7)" in note for note in found.notes)
+
+
+def test_folders_of_one_image_each_are_asked_about_where_nothing_is_drawn(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"IMD{number * 7:03}/{number}.png", noise(number))
+    assert [problem.code for problem in find_cases(tmp_path).problems] == ["DATA-068"]
+
+
+THREE_VALUES = np.where(ONE > 0, 128, 0).astype(np.uint8) | CUP
+
+
+def in_parts_by_name(folder: Path, *, numbered_alike: bool = False) -> Path:
+    """REFUGE: the folders of masks of two parts have a name beside the word for masks, those of the third have not."""
+    for number in range(2 * COUNT):
+        place = "Glaucoma" if number % 2 else "Non-Glaucoma"
+        save(folder, f"Training400/{place}/g{number}.png", noise(number))
+        save(folder, f"Annotation-Training400/Disc_Cup_Masks/{place}/g{number}.bmp", THREE_VALUES)
+        for part, letter, below in (("Validation400", "V", ""), ("Test", "T", "GN"[number % 2] + "/")):
+            name = f"{'x' if numbered_alike else letter}{number}"
+            save(folder, f"XYZ-{part}/{name}.png", noise(9 + number))
+            save(folder, f"XYZ-{part}-GT/Disc_Cup_Masks/{below}{name}.bmp", THREE_VALUES)
+    return folder
+
+
+@pytest.mark.parametrize("numbered_alike", [False, True])
+def test_parts_whose_folders_of_masks_have_names_are_read_beside_one_that_is_called_by_words_alone(
+    tmp_path: Path, numbered_alike: bool
+) -> None:
+    found = find_cases(in_parts_by_name(tmp_path, numbered_alike=numbered_alike))
+    assert Counter(case.split for case in found.cases) == {"train": 8, "validation": 8, "test": 8}
+    assert all(len(case.masks) == 1 for case in found.cases)
+    assert all(Path(case.image).stem == Path(case.masks[0]).stem for case in found.cases)
+    assert found.classes == ("Glaucoma", "Non-Glaucoma") and not found.mask_names
+    assert {case.label for case in found.cases if case.split != "train"} == {None}
+
+
+def test_images_by_patterns_keep_the_splits_of_their_folders(tmp_path: Path) -> None:
+    patterns = ReadOptions(images="**/{id}.png", masks="**/Disc_Cup_Masks/**/{id}.bmp")
+    for hints in (patterns, replace(patterns, images=None), ReadOptions(masks="**/{id}.bmp")):
+        found = find_cases(in_parts_by_name(tmp_path), hints=hints)
+        assert [sum(case.split == name for case in found.cases) for name in ("train", "validation", "test")] == [8] * 3
+        assert found.classes == ("Glaucoma", "Non-Glaucoma")
+
+
+def test_it_is_said_who_named_the_values_of_masks(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        save(tmp_path, f"masks/{number}.png", THREE_VALUES)
+    said = find_cases(tmp_path, hints=ReadOptions(class_names=("0=background", "128=disc", "255=cup")))
+    (tmp_path / "codes.csv").write_text("value,name\n0,background\n128,disc\n255,cup\n")
+    for found, who in ((said, "--class-names names the"), (find_cases(tmp_path), "the source names the")):
+        findings = inspect(found, list(measure_cases(found.cases))).findings
+        assert any(finding.text.startswith(who) for finding in findings)
+
+
+def test_masks_that_no_image_has_are_not_called_images_without_any(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"Training/g{number}.png", noise(number))
+        save(tmp_path, f"Annotation-Training/g{number}.bmp", ONE)
+        save(tmp_path, f"XYZ-Test/T{number}.png", noise(9 + number))
+        save(tmp_path, f"XYZ-Test-GT/drawn_{number * 7 + 30}.bmp", ONE)
+    with pytest.raises(DataError, match="4 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-010" and "drawn_30.bmp" in str(caught.value)

@@ -1,5 +1,6 @@
 """Masks that are DICOM series of images, on some of the slices of their scan (I2CVB)."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ pytest.importorskip("pydicom")
 from tests.unit.data.formats.dicom.structure_sets import FIRST, write_ct, write_slices
 
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.scan import read_volume
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.errors import DataError
 
@@ -127,3 +130,37 @@ def test_series_of_one_examination_on_other_grids_are_told_with_that_of_the_mask
     assert "--images '**/{id}/T2W' --masks '**/{id}/GT/{class}'" in told
     found = find_cases(tmp_path, hints=ReadOptions(images="**/{id}/T2W", masks="**/{id}/GT/{class}"))
     assert len(found.cases) == 2 * PLANES and set(found.mask_names.values()) == {"background", "prostate", "tumour"}
+
+
+def drawn_on(series: Path, file: Path, number: int) -> None:
+    """A scan, and a volume of another format on its grid, in which something is drawn."""
+    write_ct(series, series=f"1.2.{number}", shape=(4, 24, 20))
+    scan = read_volume(series / "0.dcm")
+    voxels = np.zeros(scan.voxels.shape, np.int16)
+    voxels[4:9, 3:7, 1:3] = 1
+    file.parent.mkdir(exist_ok=True)
+    write_volume(file, voxels, scan.affine)
+
+
+@pytest.mark.parametrize("label", ["TCIA_pancreas_labels/label{n:04}", "out/label{n:04}", "out/v2_{n:04}_3"])
+def test_series_and_volumes_of_one_number_are_paired_by_the_pattern_that_is_told(tmp_path: Path, label: str) -> None:
+    """Pancreas-CT: further numbers stand in the paths of the series, and the labels are of another format."""
+    for number in (3, 4, 7, 12):
+        study = f"PANCREAS_{number:04}/11-24-2015-P{number:04}-{18000 + 7 * number}"
+        drawn_on(tmp_path / f"manifest-15/{study}/Pancreas-63", tmp_path / f"{label.format(n=number)}.nii.gz", number)
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    ((images, masks),) = re.findall(r"--images '([^']+)' --masks '([^']+)'", caught.value.remedy or "")
+    assert images == "**/PANCREAS_{id}/**/*.dcm"
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and all(case.masks for case in found.cases)
+    for alone in re.findall(r"all are images with --images '([^']+)'", caught.value.remedy or ""):
+        assert len({case.volume for case in find_cases(tmp_path, hints=ReadOptions(images=alone)).cases}) == 8
+
+
+def test_what_is_to_be_filled_in_ends_as_the_files_do(tmp_path: Path) -> None:
+    for number, name in ((3, "a"), (4, "b")):
+        drawn_on(tmp_path / f"scans/{number}", tmp_path / f"drawn/{name}.nii.gz", number)
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    assert "--images 'PLACE/{id}/*.dcm' --masks 'PLACE/{id}.nii.gz'" in (caught.value.remedy or "")

@@ -9,8 +9,10 @@ from sfumato.data.formats.dicom import drawn as dicom_drawn
 from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source import ReadOptions, find_cases
+from sfumato.data.source.gridded import check_channels
 from sfumato.errors import DataError
 
 AXIAL = np.diag([1.0, 1, 4, 1])
@@ -314,3 +316,57 @@ def test_masks_on_other_grids_are_told_what_helps(
     assert (caught.value.remedy or "").startswith(advice)
     if "--component planes" in str(caught.value):
         assert read_case(find_cases(tmp_path, hints=ReadOptions(component="planes")).cases[0]).shape == (6, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("other", "channel", "mask", "wanted"),
+    [
+        ("{s}/anat/{n}_FLAIR", "{s}/dwi/{n}_{c}", "derivatives/{s}/{n}_msk", "**/dwi/{id}_{channel}.nii.gz"),
+        ("{s}/anat/{n}_FLAIR", "{s}/anat/{n}_{c}", "derivatives/{s}/{n}_msk", "re:"),
+        ("{s}/FLAIR", "{s}/{c}", "{s}/seg", "re:"),
+    ],
+)
+def test_all_channels_on_the_grid_of_the_masks_are_proposed(
+    tmp_path: Path, other: str, channel: str, mask: str, wanted: str
+) -> None:
+    """ISLES 2022: masks lie on two of three sequences, and `{id}` has an underscore as in BIDS."""
+    for number in range(1, 5):
+        person = f"sub-stroke{number:04}"
+        name = f"{person}_ses-0001"
+        scans(tmp_path, other.format(s=person, n=name), shape=(4, 6, 3), affine=np.diag([2.0, 2, 4, 1]))
+        scans(tmp_path, *(channel.format(s=person, n=name, c=c) for c in ("adc", "dwi")), shape=(2, 3, 3))
+        scans(tmp_path, mask.format(s=person, n=name), shape=(2, 3, 3))
+    with pytest.raises(DataError, match="lie on different grids") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    assert images.startswith(wanted)
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and found.channels == ("adc", "dwi")
+
+
+def test_channels_in_folders_on_the_grid_of_the_masks_are_proposed(tmp_path: Path) -> None:
+    places = {"FLAIR": (4, 6, 3), "T1": (2, 3, 3), "T2": (2, 3, 3)}
+    for place, shape in places.items():
+        scans(tmp_path / "p1", f"{place}/scan", shape=shape)
+    scans(tmp_path / "p1", "seg", shape=(2, 3, 3))
+    files = {place: tmp_path / f"p1/{place}/scan.nii.gz" for place in places}
+    channels, mask = {str(file): read_header(file) for file in files.values()}, tmp_path / "p1/seg.nii.gz"
+    with pytest.raises(DataError) as caught:
+        check_channels(channels, {str(mask): read_header(mask)})
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert [Path(file.partition("::")[0]) for file in (found.cases[0].image, *found.cases[0].channels)] == [
+        files["T1"],
+        files["T2"],
+    ]
+
+
+@pytest.mark.parametrize("images", ["**/dwi/{id}_{channel}.nii.gz", "**/dwi/{id}_*adc.nii.gz"])
+def test_an_id_may_hold_what_stands_behind_it_where_images_and_masks_agree_only_so(tmp_path: Path, images: str) -> None:
+    for person, session in (("1", "a"), ("1", "b"), ("2", "a"), ("3", "a")):
+        name = f"sub-{person}_ses-{session}"
+        scans(tmp_path / f"sub-{person}/ses-{session}/dwi", f"{name}_dwi", f"{name}_adc")
+        scans(tmp_path / f"derivatives/sub-{person}", f"{name}_msk")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks="**/{id}_msk.nii.gz"))
+    assert {case.volume for case in found.cases} == {"sub-1_ses-a", "sub-1_ses-b", "sub-2_ses-a", "sub-3_ses-a"}
+    assert any("{id} in --images reaches as far as it can" in note for note in found.notes)
