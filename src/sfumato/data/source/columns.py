@@ -5,7 +5,7 @@ files wins. Where no column names files, the error says which values were compar
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +64,17 @@ class Places(NamedTuple):
     def outside(self, root: Path) -> tuple[str, ...]:
         """Folders out of the root that the table led to."""
         led = {*self.images.outside, *self.every.outside}
-        folders = Counter(str(Path(path).parent) for path in led if not Path(path).is_relative_to(root.absolute()))
+        away = [path for path in map(Path, led) if not path.is_relative_to(root.absolute())]
+        folders = Counter(str(path.parent) for path in away)
         return tuple(f"{folder}: {counted(number, 'file')}" for folder, number in sorted(folders.items()))
+
+
+class _ImageColumns(NamedTuple):
+    """The column of the image, those of its further channels, and what was guessed."""
+
+    image: str
+    channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan_columns(table: SourceTable, known: Mapping[str, str], files: Places) -> tuple[ColumnRoles, list[str]]:
@@ -76,29 +85,50 @@ def plan_columns(table: SourceTable, known: Mapping[str, str], files: Places) ->
     """
     possible = roles(table, known)
     if not table.named:
-        possible = {**possible, "image": list(table.header), "mask": list(table.header)}
+        possible |= {"image": list(table.header), "mask": list(table.header)}
     image, channels, notes = _image_columns(table, known, possible["image"], files)
     free = [name for name in table.header if name not in (image, *channels)]
     masks = _mask_columns(table, known, [name for name in possible["mask"] if name in free], free, files)
-    taken, chosen, guessed = {image, *channels, *masks}, dict[str, str](), ""
-    for role in ("label", "patient", "split"):
-        own = {image} if role == "patient" else set()  # `patientId` may be what the file of a patient is called
-        free = [name for name in possible[role] if name not in taken - own]
-        chosen[role] = free[0] if free and not (role in known and len(free) > 1) else ""
-        taken.add(chosen[role])
-    if not table.named and not chosen["label"]:
-        free = [name for name in table.header if name not in taken and not counts(table.column(name))]
-        chosen["label"] = free[0] if len(free) == 1 else ""
-    elif not chosen["label"] and "label" not in known:
-        called = [name for name in table.header if name not in taken and _is_called_a_class(table, name)]
-        guessed = chosen["label"] = called[0] if len(called) == 1 else ""
+    taken = {image, *channels, *masks}
+    label = _of_role("label", possible, known, taken)
+    not_patient = (taken | {label}) - {image}  # `patientId` may be what the file of a patient is called
+    patient = _of_role("patient", possible, known, not_patient)
+    split = _of_role("split", possible, known, taken | {label, patient})
+    guessed = "" if label else _guessed_label(table, known, taken | {label, patient, split})
+    plan = ColumnRoles(image, channels, masks, label or guessed, patient, split)
     if not table.named:
-        notes.append(f"{table.path.name} has no header: {image} names the images")
-    others = [name for name in possible["label"] if name != chosen["label"]]
-    if chosen["label"] and "label" not in known and (others or guessed or chosen["label"].casefold() in WIDE):
+        return plan, [*notes, f"{table.path.name} has no header: {image} names the images"]
+    if plan.label and "label" not in known:
+        others = [name for name in possible["label"] if name != plan.label]
+        return plan, [*notes, *_about_label(plan.label, others, guessed=bool(guessed))]
+    return plan, list(notes)
+
+
+def _of_role(role: str, possible: Mapping[str, Sequence[str]], known: Mapping[str, str], taken: Container[str]) -> str:
+    """The likeliest free column of a role; none of several that a person named, which are one-hot."""
+    free = [name for name in possible[role] if name not in taken]
+    if not free or (role in known and len(free) > 1):
+        return ""
+    return free[0]
+
+
+def _guessed_label(table: SourceTable, known: Mapping[str, str], taken: Container[str]) -> str:
+    """The column of the class where no name of one is known: the only one that may be it."""
+    free = [name for name in table.header if name not in taken]
+    if not table.named:
+        may_be = [name for name in free if not counts(table.column(name))]
+    elif "label" not in known:
+        may_be = [name for name in free if _is_called_a_class(table, name)]
+    else:
+        return ""
+    return may_be[0] if len(may_be) == 1 else ""
+
+
+def _about_label(label: str, others: Sequence[str], *, guessed: bool) -> Iterator[str]:
+    """A line about the column of the class where another may be it, or its name says something else often."""
+    if others or guessed or label.casefold() in WIDE:
         more = f" (others: {', '.join(others)})" if others else ""
-        notes.append(f"the class is taken from the column '{chosen['label']}'{more}: --label-column names another")
-    return ColumnRoles(image=image, channels=channels, masks=masks, **chosen), notes
+        yield f"the class is taken from the column '{label}'{more}: --label-column names another"
 
 
 def _is_called_a_class(table: SourceTable, column: str) -> bool:
@@ -115,25 +145,30 @@ def _is_called_a_class(table: SourceTable, column: str) -> bool:
 
 def _image_columns(
     table: SourceTable, known: Mapping[str, str], possible: Sequence[str], files: Places
-) -> tuple[str, tuple[str, ...], list[str]]:
-    """The column of the image, those of its further channels, and what was guessed.
+) -> _ImageColumns:
+    """The column of the image and those of its further channels.
 
     Raises:
         DataError: no column names the images.
     """
     if "image" in known:
-        return possible[0], tuple(possible[1:]), []
+        return _ImageColumns(possible[0], tuple(possible[1:]))
     several = numbered_columns("image", table.header)
-    if len(several) > 1 and all(files.has(text) for name in several for text in table.column(name)[:_ASKED] if text):
-        return several[0], tuple(several[1:]), [f"channels of each image: {', '.join(several)}"]
+    if len(several) > 1 and all(_names_all_at_first(table, name, files) for name in several):
+        return _ImageColumns(several[0], tuple(several[1:]), (f"channels of each image: {', '.join(several)}",))
     if image := _most(table, possible, files.images):
         further = numbered_columns("image", [name for name in table.header if name != image])
-        return image, tuple(name for name in further if _names_all(table, name, files.images)), []
-    others = [name for name in table.header if table.named and name not in possible]
-    image = _most(table, others, files.images)
-    if image and _names_most(table, image, files.images):
-        return image, (), [f"the column '{image}' names the images"]
+        return _ImageColumns(image, tuple(name for name in further if _names_all(table, name, files.images)))
+    if table.named:
+        image = _most(table, [name for name in table.header if name not in possible], files.images)
+        if image and _names_most(table, image, files.images):
+            return _ImageColumns(image, notes=(f"the column '{image}' names the images",))
     raise _nobodys_files(table, possible, files)
+
+
+def _names_all_at_first(table: SourceTable, column: str, files: Places) -> bool:
+    """Whether every one of the first cells of a column that is not empty means a single image."""
+    return all(files.has(text) for text in table.column(column)[:_ASKED] if text)
 
 
 def _names_all(table: SourceTable, column: str, files: FileLookup) -> bool:
@@ -163,7 +198,8 @@ def _nobodys_files(table: SourceTable, possible: Sequence[str], files: Places) -
 
 def _some(values: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(values))
-    return ", ".join(distinct[:_SHOWN]) + (f" ... ({len(distinct)} in all)" if len(distinct) > _SHOWN else "")
+    shown = ", ".join(distinct[:_SHOWN])
+    return f"{shown} ... ({len(distinct)} in all)" if len(distinct) > _SHOWN else shown
 
 
 def _mask_columns(
@@ -176,7 +212,9 @@ def _mask_columns(
     if len(several) > 1:
         return tuple(several)
     mask = _most(table, possible, files.every)
-    return (mask,) if mask and (table.named or _looks_like_masks(table, mask, files.every)) else ()
+    if not mask or not (table.named or _looks_like_masks(table, mask, files.every)):
+        return ()
+    return (mask,)
 
 
 def _looks_like_masks(table: SourceTable, column: str, files: FileLookup) -> bool:

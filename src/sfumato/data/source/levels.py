@@ -16,6 +16,7 @@ Each choice among several levels is told, with the `--class-level` of the others
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.source.dividing import split_in
@@ -58,6 +59,18 @@ class Said(NamedTuple):
     notes: list[str]
 
 
+class _Level(NamedTuple):
+    """A level of folders: its number, which is 1 for those in the source itself, and its folders in order."""
+
+    number: int
+    folders: list[str]
+
+    @property
+    def flag(self) -> str:
+        """What makes them classes."""
+        return f"--class-level {self.number}"
+
+
 def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, masks: bool, class_level: int) -> Said:
     """The class and the patient of each image.
 
@@ -71,41 +84,70 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         DataError: images lie in fewer folders than the class needs.
     """
     divided = {**divided_levels(groups), **ranged_levels(groups, [image.stem for image in images])}
-    named = [
-        tuple(name for level, name in enumerate(group) if level not in divided and not is_image_folder(name))
-        for group in groups
-    ]
-    notes = [] if class_level else list(_about_divisions(images, groups, divided))
-    folders = {group[0] for group in named if group}
-    if folders and all(PORTION.fullmatch(folder) for folder in folders) and not class_level:
-        notes.append(f"folders of images by number, which are no classes: {len(folders)}")
-        named, folders = [()] * len(groups), set()
-    nested = bool(folders) and masks and all(image.nested for image in images)
-    whose = _level_of_people(named) if nested else None
-    patients = [_person(group, alone, whose, divided) for group, alone in zip(groups, named, strict=True)]
-    if len(set(patients)) < 3 and None in patients:
-        patients = [None] * len(named)  # one folder beside images in none is nobody's
+    named = [_without_divisions(group, divided) for group in groups]
+    notes = list[str]()
+    if not class_level:
+        notes += _about_divisions(images, groups, divided)
+        if portions := _portions(named):
+            notes.append(f"folders of images by number, which are no classes: {len(portions)}")
+            named = [()] * len(groups)
+    whose = _level_of_people(named) if masks and _hold_images_and_masks(images, named) else None
+    patients = _patients(groups, named, whose, divided)
     if class_level:
         return Said(list(_at_level(images, class_level)), patients, notes)
     if all(any(map(BIDS.fullmatch, group)) for group in named):
         return Said([None] * len(named), patients, [*notes, *_about_sites(images, named)])
+    if whose is None:
+        return _said_of_classes(images, named, notes)
     if whose == 0 and are_classes(group[0] for group in named if group):
-        patients, names = [None] * len(named), sorted(folders)
-        notes.append(
-            f"folders with images and masks each, taken as classes ({_some(names)}): --group-by {PARENT} if each is a "
-            "patient, --set data.labels=none if they are data sets"
-        )
-    elif nested:
-        return Said([group[0] if whose else None for group in named], patients, notes)
+        notes.append(_about_classes_with_masks(named))
+        return _said_of_classes(images, named, notes)
+    return Said([group[0] if whose else None for group in named], patients, notes)
+
+
+def _without_divisions(group: _Group, divided: Divided) -> _Group:
+    """The folders of an image without those that say how images were divided, or that they are images."""
+    return tuple(name for level, name in enumerate(group) if level not in divided and not is_image_folder(name))
+
+
+def _first_folders(named: Sequence[_Group]) -> set[str]:
+    return {group[0] for group in named if group}
+
+
+def _portions(named: Sequence[_Group]) -> set[str]:
+    """The first folders where all of them are portions of images by number; none where some are more."""
+    folders = _first_folders(named)
+    return folders if all(map(PORTION.fullmatch, folders)) else set()
+
+
+def _hold_images_and_masks(images: Sequence[Picture], named: Sequence[_Group]) -> bool:
+    """Whether the folders hold those of images and of masks each."""
+    return any(named) and all(image.nested for image in images)
+
+
+def _patients(
+    groups: Sequence[_Group], named: Sequence[_Group], level: int | None, divided: Divided
+) -> list[str | None]:
+    """The patient of each image by the folder at a level; none where that says fewer than two, and not of all."""
+    patients = [_person(group, alone, level, divided) for group, alone in zip(groups, named, strict=True)]
+    if len(set(patients)) < 3 and None in patients:
+        return [None] * len(named)  # one folder beside images in none is nobody's
+    return patients
+
+
+def _said_of_classes(images: Sequence[Picture], named: Sequence[_Group], notes: list[str]) -> Said:
+    """What folders say that are no patients: the classes by one level of them, and which others may be classes."""
+    folders = _first_folders(named)
     beside = sum(not group for group in named)
     if beside and len(folders) == 1:
         notes.append(_about_one(images, min(folders), beside))
-        named = [()] * len(groups)
+        named = [()] * len(named)
     elif beside and folders:
         notes.append(f"images beside the class folders, in none of them: {beside}")
     level = _level_of_classes(named)
-    notes += [*_about_levels(images, named, level), *_about_splits(named, level)]
-    return Said([group[level] if group else None for group in named], patients, notes)
+    notes += _about_levels(images, named, level)
+    notes += _about_splits(named, level)
+    return Said([group[level] if group else None for group in named], [None] * len(named), notes)
 
 
 def _at_level(images: Sequence[Picture], level: int) -> Iterator[str]:
@@ -134,40 +176,59 @@ def _person(group: _Group, named: _Group, level: int | None, divided: Divided) -
     if level is None or not named:
         return None
     places = [name for depth, name in enumerate(group) if depth in divided and is_origin(divided[depth][name])]
-    return "/".join((*places, *named[: min(level, len(named) - 1) + 1]))
+    return "/".join([*places, *named[: level + 1]])
 
 
 def _about_divisions(images: Sequence[Picture], groups: Sequence[_Group], divided: Divided) -> Iterator[str]:
     """A line about the folders that would be classes if they did not say that they are none."""
-    if 0 in divided and (found := _level(images, [group[:1] for group in groups])):
-        level, names = found
+    level = _level(images, [group[:1] for group in groups]) if 0 in divided else None
+    if level is not None:
         yield (
             "folders that say how images were divided or made or where they come from, and are neither classes nor "
-            f"patients: {_some(names)}; --class-level {level} makes them classes"
+            f"patients: {_some(level.folders)}; {level.flag} makes them classes"
         )
+
+
+def _about_classes_with_masks(named: Sequence[_Group]) -> str:
+    return (
+        f"folders with images and masks each, taken as classes ({_some(sorted(_first_folders(named)))}): "
+        f"--group-by {PARENT} if each is a patient, --set data.labels=none if they are data sets"
+    )
 
 
 def _about_one(images: Sequence[Picture], folder: str, beside: int) -> str:
     """The line about a folder that has nothing beside it but images, or folders that say a role or a split."""
     level = min(image.entry.parts.index(folder) for image in images if folder in image.entry.parts) + 1
-    flag = "" if any(len(image.entry.parts) <= level for image in images) else f"; --class-level {level} makes it one"
-    return f"the folder {folder} is no class, since the other images ({beside}) lie in none{flag}"
+    note = f"the folder {folder} is no class, since the other images ({beside}) lie in none"
+    all_so_deep = all(len(image.entry.parts) > level for image in images)
+    return f"{note}; --class-level {level} makes it one" if all_so_deep else note
 
 
 def _level_of_classes(named: Sequence[_Group]) -> int:
-    """The level of the classes: names that come again, else the folders that hold images, else the first.
+    """The level of the classes: names that come again, else the folders that hold images, else the first."""
+    depth = min(map(len, named), default=0)
+    levels = _levels_of_classes(named, depth)
+    again = [level for level in levels if _comes_again(named, level)]
+    if again:
+        return again[-1]
+    last = depth - 1
+    holds_images = last in levels and all(len(group) == depth for group in named)
+    return last if holds_images and are_words(set(levels[last])) else 0
+
+
+def _levels_of_classes(named: Sequence[_Group], depth: int) -> dict[int, list[str]]:
+    """The levels whose folders may be classes, with that of each image.
 
     Below persons are their files, of whatever kind: nothing there is a class unless a person says so.
     """
-    depth = min(map(len, named), default=0)
-    by_level = [[group[level] for group in named] for level in range(depth)]
-    free = next((level for level, folders in enumerate(by_level) if _hold_people(folders)), depth)
-    levels = [level for level in range(free) if _may_be_classes(by_level[level])]
-    if again := [level for level in levels if _comes_again(named, level)]:
-        return again[-1]
-    last = depth - 1
-    holds = last in levels and all(len(group) == depth for group in named)
-    return last if holds and are_words(set(by_level[last])) else 0
+    levels = dict[int, list[str]]()
+    for level in range(depth):
+        folders = [group[level] for group in named]
+        if _hold_people(folders):
+            break
+        if _may_be_classes(folders):
+            levels[level] = folders
+    return levels
 
 
 def _hold_people(folders: Sequence[str]) -> bool:
@@ -187,11 +248,13 @@ def _may_be_classes(folders: Sequence[str]) -> bool:
 def _are_of_people(folders: Iterable[str]) -> bool:
     """Whether most folders of a level may be persons, or their visits, sides, sequences or magnifications."""
     names = set(folders)
-    theirs = sum(
-        is_person(name) or may_be_number(name) or bool(VISIT.fullmatch(name) or NO_PERSON.fullmatch(name))
-        for name in names
-    )
-    return 2 * theirs > len(names) and not are_counted(names)
+    return 2 * sum(map(_is_of_people, names)) > len(names) and not are_counted(names)
+
+
+def _is_of_people(name: str) -> bool:
+    if is_person(name) or may_be_number(name):
+        return True
+    return VISIT.fullmatch(name) is not None or NO_PERSON.fullmatch(name) is not None
 
 
 def _are_numbers(names: Collection[str]) -> bool:
@@ -210,57 +273,74 @@ def _comes_again(named: Sequence[_Group], level: int) -> bool:
 
 def _about_levels(images: Sequence[Picture], named: Sequence[_Group], chosen: int) -> Iterator[str]:
     """A line about further levels of folders that may be classes."""
-    if not (taken := _level(images, [group[chosen : chosen + 1] for group in named])):
+    taken = _level(images, [group[chosen : chosen + 1] for group in named])
+    if taken is None:
         return
     others = list[str]()
-    for depth in range(min(map(len, named))):
-        folders = [group[depth] for group in named]
-        found = _level(images, [(folder,) for folder in folders])
-        if depth == chosen or not found or len(found[1]) < 2:
-            continue
-        if not (_hold_people(folders) if depth < chosen else _are_of_people(folders)):
-            others.append(f"--class-level {found[0]} takes those of level {found[0]} ({_some(found[1])})")
+    for level in _other_levels(images, named, chosen):
+        others.append(f"{level.flag} takes those of level {level.number} ({_some(level.folders)})")
     if not others:
         return
+    ways, shown = "; ".join(others), _some(taken.folders)
     if _hold_people([group[chosen] for group in named]):
-        yield f"folders below those of level {taken[0]} ({_some(taken[1])}) that may be classes: {'; '.join(others)}"
+        yield f"folders below those of level {taken.number} ({shown}) that may be classes: {ways}"
     else:
-        yield f"the classes are the folders of level {taken[0]} ({_some(taken[1])}); {'; '.join(others)}"
+        yield f"the classes are the folders of level {taken.number} ({shown}); {ways}"
+
+
+def _other_levels(images: Sequence[Picture], named: Sequence[_Group], chosen: int) -> Iterator[_Level]:
+    """The levels of several folders that may be classes too, above the chosen one or below it."""
+    for depth in range(min(map(len, named))):
+        folders = [group[depth] for group in named]
+        level = _level(images, [(folder,) for folder in folders])
+        if depth == chosen or level is None or len(level.folders) < 2:
+            continue
+        theirs = _hold_people(folders) if depth < chosen else _are_of_people(folders)
+        if not theirs:
+            yield level
 
 
 def _about_splits(named: Sequence[_Group], chosen: int) -> Iterator[str]:
     """A line about folders above the classes some of which say a split, and others none."""
     for level in range(min(chosen, min(map(len, named), default=0))):
-        names = sorted({group[level] for group in named})
-        if said := [name for name in names if split_in(name)]:
+        folders = sorted({group[level] for group in named})
+        splits = list(filter(split_in, folders))
+        if splits:
             yield (
-                f"a split is not read from the folders {_some(names)}, since {_some(said)} alone may say one: call "
+                f"a split is not read from the folders {_some(folders)}, since {_some(splits)} alone may say one: call "
                 "them train, validation and test to have it"
             )
 
 
 def _about_sites(images: Sequence[Picture], named: Sequence[_Group]) -> Iterator[str]:
     """A line about the folders above the persons of BIDS, where these would be classes."""
-    above = [tuple(group[: next(n for n, name in enumerate(group) if BIDS.fullmatch(name))]) for group in named]
+    above = list(map(_above_person, named))
     for depth in range(min(map(len, above), default=0)):
-        found = _level(images, [group[depth : depth + 1] for group in above])
-        if found and len(found[1]) > 1:
+        level = _level(images, [group[depth : depth + 1] for group in above])
+        if level is not None and len(level.folders) > 1:
             yield (
-                f"folders above those of persons (sub-...) are no classes: {_some(found[1])}; --class-level {found[0]} "
-                "makes them classes"
+                f"folders above those of persons (sub-...) are no classes: {_some(level.folders)}; {level.flag} makes "
+                "them classes"
             )
             return
 
 
-def _level(images: Sequence[Picture], folders: Sequence[_Group]) -> tuple[int, list[str]] | None:
-    """The level below the source at which one folder of each image lies, and all of these; None where levels differ."""
-    levels = {
-        image.entry.parts.index(folder[0]) + 1 if folder else 0 for image, folder in zip(images, folders, strict=True)
-    }
-    names = sorted({name for folder in folders for name in folder})
-    return (levels.pop(), names) if len(levels) == 1 and 0 not in levels else None
+def _above_person(group: _Group) -> _Group:
+    """The folders above that of a person of BIDS."""
+    return tuple(takewhile(lambda name: not BIDS.fullmatch(name), group))
+
+
+def _level(images: Sequence[Picture], folders: Sequence[_Group]) -> _Level | None:
+    """The level at which one folder of each image lies, with all of these; None where levels differ."""
+    numbers, names = set[int](), set[str]()
+    for image, folder in zip(images, folders, strict=True):
+        if not folder:
+            return None
+        numbers.add(image.entry.parts.index(folder[0]) + 1)
+        names.add(folder[0])
+    return _Level(numbers.pop(), sorted(names)) if len(numbers) == 1 else None
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -13,8 +13,10 @@ Of a DICOM tag nothing is kept (`sfumato.data.source.owners`).
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +47,9 @@ _SHOWN = 3
 _ASKED = "DATA-068"
 """The question whether folders are patients or classes, beside which none of them is told to be patients."""
 
+_OF_A_NUMBER = re.compile(r"(?:^|[ _-])(?:id|no|nr|number|code|key|name|case|exam|accession)$|id$", re.IGNORECASE)
+"""How the names of columns end that may number persons."""
+
 _FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
 
@@ -71,9 +76,59 @@ def with_patients(found: DiscoveredDataset, source: Path | None, hints: ReadOpti
         found = _guessed(found, source, hints)
     found = _with_one_spelling(found)
     if found.patients is None:
-        nobody = hints.group_by == NOBODY
-        found = found._replace(patients=0 if nobody else len({case.patient for case in found.cases} - {None}))
+        known = {case.patient for case in found.cases} - {None}
+        found = found._replace(patients=0 if hints.group_by == NOBODY else len(known))
     return _without_tears(found, hints)
+
+
+class _Origin(Enum):
+    """What says who the patient of a case is."""
+
+    TOLD = "a table, or folders"
+    TAG = "a tag of DICOM"
+    NAME = "a name"
+
+
+class _Guess(NamedTuple):
+    """The patient of a case, and what says it."""
+
+    patient: str
+    origin: _Origin
+
+
+@dataclass(frozen=True)
+class _Guessed:
+    """Cases with what says whose they are.
+
+    Attributes:
+        found: the cases as they stand.
+        names: of the images.
+        guesses: what says whose each is; None where nothing does.
+        level: that of folders that are patients by their names and would be classes; 0 without such.
+        speaking: whether names of files may say whose an image is.
+    """
+
+    found: DiscoveredDataset
+    names: Sequence[Name]
+    guesses: Sequence[_Guess | None]
+    level: int
+    speaking: bool
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several images or volumes."""
+        return len({case.volume or case.id for case in self.found.cases}) > 1
+
+    @property
+    def nobody(self) -> bool:
+        """Whether nothing says whose any case is."""
+        return not any(self.guesses)
+
+    def patients(self, origin: _Origin) -> list[str]:
+        """The patients whom an origin says, as they are spelt now, in order."""
+        of_cases = zip(self.found.cases, self.guesses, strict=True)
+        said = [case.patient for case, guess in of_cases if guess is not None and guess.origin is origin]
+        return list(dict.fromkeys(patient for patient in said if patient is not None))
 
 
 def _guessed(found: DiscoveredDataset, source: Path, hints: ReadOptions) -> DiscoveredDataset:
@@ -82,107 +137,132 @@ def _guessed(found: DiscoveredDataset, source: Path, hints: ReadOptions) -> Disc
     if hints.class_level:
         found = _without_classes_as_people(found)
     found, level = _without_people_as_classes(found, names, hints)
-    told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
-    several = len({case.volume or case.id for case in found.cases}) > 1
     speaking = found.form in _FORMS and len(set(names)) > 1
-    named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
-    order = [told, tags, named] if found.form == "table" or found.patients_by else [tags, named, told]
+    guesses = _guesses(found, names, speaking=speaking)
+    found = _with_guesses(found, guesses)
+    if not hints.class_level and not level and _are_persons(found.cases, names):
+        level = names[0].folders.index(found.cases[0].label or "") + 1
+        found = _without_labels(found, as_patients=False)
+    found = _with_one_spelling(found)
+    guessed = _Guessed(found, names, guesses, level, speaking)
+    known = {case.patient for case, guess in zip(found.cases, guesses, strict=True) if guess is not None}
+    return found._replace(notes=(*found.notes, *_about(guessed)), patients=len(known))
+
+
+def _guesses(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool) -> list[_Guess | None]:
+    """What says whose each case is: the first origin that says it; how names go on where none does of any."""
+    told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
+    by_name: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
+    order = [told, tags, by_name] if found.form == "table" or found.patients_by else [tags, by_name, told]
     if speaking and not any(map(any, order)):
-        order = [named := grouped_by_names(names)]
-    patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
-    cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
-    if not hints.class_level and not level and _are_persons(cases, names):
-        level = names[0].folders.index(cases[0].label or "") + 1
-        cases, found = [replace(case, label=None) for case in cases], found._replace(classes=())
-    found = _with_one_spelling(found._replace(cases=tuple(cases)))
-    origin = [
-        _Origin(one == patient, tag == patient) if patient else None
-        for one, tag, patient in zip(told, tags, patients, strict=True)
-    ]
-    notes = [*_about_people(found, origin, names, level, several=several), *_about_variants(names, speaking=speaking)]
-    if several and not any(patients):
-        notes.append(_nobody(found, names, speaking=speaking))
-    known = {case.patient for case, one in zip(found.cases, origin, strict=True) if one is not None}
-    return found._replace(notes=(*found.notes, *notes), patients=len(known))
+        order = [grouped_by_names(names)]
+    guesses = list[_Guess | None]()
+    for of_case, by_folder, by_tag in zip(zip(*order, strict=True), told, tags, strict=True):
+        patient = next(filter(None, of_case), None)
+        guesses.append(_Guess(patient, _origin(patient, by_folder, by_tag)) if patient else None)
+    return guesses
 
 
-class _Origin(NamedTuple):
-    """Whether it is a table or folders that say who the patient of a case is, or a tag; else it is a name."""
-
-    told: bool
-    tag: bool
-
-
-def _about_people(
-    found: DiscoveredDataset, origins: Sequence[_Origin | None], names: Sequence[Name], level: int, *, several: bool
-) -> Iterator[str]:
-    """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand.
-
-    Args:
-        found: the cases.
-        origins: what says whose each is.
-        names: of the images.
-        level: that of folders that are patients by their names and would be classes; 0 without such.
-        several: whether there are several images or volumes.
-    """
-    column, tag, name = dict[str, None](), dict[str, None](), dict[str, None]()
-    for case, origin in zip(found.cases, origins, strict=True):
-        if origin is not None and case.patient is not None:
-            (column if origin.told else tag if origin.tag else name)[case.patient] = None
-    alone = origins.count(None)
-    if column and found.patients_by:
-        yield f"whose the images are is said by {found.patients_by}: {_patients(len(column))}"
-    elif column and not any(problem.code == _ASKED for problem in found.problems):
-        flag = "" if found.form == "table" else f"; {_level(names, column)} if each is a class"
-        flag = f"; --class-level {level} makes them classes" if level else flag
-        yield f"folders taken as patients (kept together): {len(column)}{flag}"
-    if tag:
-        one = "; if these numbers were blanked, --group-by StudyInstanceUID" if len(tag) == 1 and several else ""
-        yield (
-            "whose the DICOM files are is taken from PatientID, else StudyInstanceUID "
-            f"({_patients(len(tag))}); no tag is kept{one}"
-        )
-    if name:
-        rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
-        if apart := _in_several_folders(found, origins, names):
-            rest += f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}"
-        rest += f"; --class-level {level} makes classes of their folders" if level else ""
-        yield (
-            f"whose the images are is guessed from their names ({_patients(len(name))}, such as "
-            f"{', '.join(list(name)[:_SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
-            "itself"
-        )
-    every = {*column, *tag, *name}
-    if len([one for one in (column, tag, name) if one]) > 1:
-        yield f"patients in all: {len(every)}"
+def _origin(patient: str, told: str | None, tag: str | None) -> _Origin:
+    """What says that a case is of a patient."""
+    if patient == told:
+        return _Origin.TOLD
+    return _Origin.TAG if patient == tag else _Origin.NAME
 
 
-def _in_several_folders(found: DiscoveredDataset, origins: Sequence[_Origin | None], names: Sequence[Name]) -> int:
+def _with_guesses(found: DiscoveredDataset, guesses: Sequence[_Guess | None]) -> DiscoveredDataset:
+    """The cases with their patients, where something says who these are."""
+    cases = list[Case]()
+    for case, guess in zip(found.cases, guesses, strict=True):
+        cases.append(case if guess is None else replace(case, patient=guess.patient))
+    return found._replace(cases=tuple(cases))
+
+
+def _about(guessed: _Guessed) -> Iterator[str]:
+    """Notes about what was guessed."""
+    yield from _about_people(guessed)
+    if guessed.speaking:
+        yield from _about_variants(guessed.names)
+    if guessed.several and guessed.nobody:
+        yield _about_nobody(guessed.found, guessed.names, speaking=guessed.speaking)
+
+
+def _about_people(guessed: _Guessed) -> Iterator[str]:
+    """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand."""
+    told = guessed.patients(_Origin.TOLD)
+    tags = guessed.patients(_Origin.TAG)
+    by_name = guessed.patients(_Origin.NAME)
+    if told:
+        yield from _about_told(guessed, told)
+    if tags:
+        yield _about_tags(len(tags), several=guessed.several)
+    if by_name:
+        yield _about_names(guessed, by_name)
+    if len(list(filter(None, (told, tags, by_name)))) > 1:
+        yield f"patients in all: {len({*told, *tags, *by_name})}"
+
+
+def _about_told(guessed: _Guessed, patients: Collection[str]) -> Iterator[str]:
+    """A line about patients by a table or folders, unless a question about the folders is asked."""
+    found = guessed.found
+    if found.patients_by:
+        yield f"whose the images are is said by {found.patients_by}: {_patients(len(patients))}"
+        return
+    if any(problem.code == _ASKED for problem in found.problems):
+        return
+    note = f"folders taken as patients (kept together): {len(patients)}"
+    if guessed.level:
+        yield f"{note}; --class-level {guessed.level} makes them classes"
+    elif found.form == "table":
+        yield note
+    else:
+        yield f"{note}; {_level(guessed.names, patients)} if each is a class"
+
+
+def _about_tags(number: int, *, several: bool) -> str:
+    tags = "PatientID, else StudyInstanceUID"
+    note = f"whose the DICOM files are is taken from {tags} ({_patients(number)}); no tag is kept"
+    if number == 1 and several:
+        note += "; if these numbers were blanked, --group-by StudyInstanceUID"
+    return note
+
+
+def _about_names(guessed: _Guessed, patients: Sequence[str]) -> str:
+    parts = [f"{_patients(len(patients))}, such as {', '.join(patients[:_SHOWN])}"]
+    alone = guessed.guesses.count(None)
+    if alone:
+        parts.append(f"{counted(alone, 'case')} without such a name stand alone")
+    apart = _in_several_folders(guessed)
+    if apart:
+        parts.append(f"of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}")
+    if guessed.level:
+        parts.append(f"--class-level {guessed.level} makes classes of their folders")
+    return (
+        f"whose the images are is guessed from their names ({'; '.join(parts)}): --group-by says it otherwise, "
+        f"--group-by {NOBODY} keeps each by itself"
+    )
+
+
+def _in_several_folders(guessed: _Guessed) -> int:
     """How many persons that their names alone say lie below several folders."""
     places = defaultdict[str, set[str]](set)
-    for case, origin, name in zip(found.cases, origins, names, strict=True):
-        if case.patient is not None and origin is not None and not (origin.told or origin.tag):
+    for case, guess, name in zip(guessed.found.cases, guessed.guesses, guessed.names, strict=True):
+        if case.patient is not None and guess is not None and guess.origin is _Origin.NAME:
             places[case.patient].add(parent_of(name).partition(case.patient)[0])
     return sum(len(folders) > 1 for folders in places.values())
 
 
-def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
+def _about_variants(names: Sequence[Name]) -> Iterator[str]:
     """A line where pictures are there in several variants: trained on, each counts as often."""
-    several = in_variants(names) if speaking else []
-    folders = sorted(
-        {
-            folder
-            for name, many in zip(names, several, strict=False)
-            if many
-            for folder in name.folders
-            if is_variant(folder)
-        }
-    )
+    several = in_variants(names)
+    folders = set[str]()
+    for name in compress(names, several):
+        folders.update(filter(is_variant, name.folders))
     if folders:
+        first, *_ = shown = sorted(folders)[:_SHOWN]
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
-            f"({', '.join(folders[:_SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of "
-            "one folder"
+            f"({', '.join(shown)}): kept together; --images '**/{first}/**/{{id}}.*' takes those of one folder"
         )
 
 
@@ -213,7 +293,9 @@ def _without_classes_as_people(found: DiscoveredDataset) -> DiscoveredDataset:
 def _level(names: Sequence[Name], folders: Collection[str]) -> str:
     """The flag by which folders are classes, as far as one of them lies in the way to each image."""
     last = {folder.rpartition("/")[2] for folder in folders}
-    levels = {place for name in names for place, folder in enumerate(name.folders, start=1) if folder in last}
+    levels = set[int]()
+    for name in names:
+        levels.update(place for place, folder in enumerate(name.folders, start=1) if folder in last)
     return f"--class-level {min(levels, default='N')}"
 
 
@@ -221,34 +303,45 @@ def _patients(number: int) -> str:
     return counted(number, "patient")
 
 
-def _nobody(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool) -> str:
+def _about_nobody(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool) -> str:
     """The line where no patient is known, with what would help."""
     if not speaking:
         return (
             "nobody said whose the images are: each stands alone. Where one patient has several, give files whose "
             "names or folders tell it, or a table with a column patient"
         )
-    above = without_classes(names, [case.label for case in found.cases])
-    once = {case.volume or case.id: (name, case.label) for case, name in zip(found.cases, above, strict=True)}
-    fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
-    whose, labels = zip(*once.values(), strict=True)
-    fitting += map(str, offers(whose, list(once), labels))
-    other = (
-        "--group-by with an expression whose group is the patient, such as '(.*)_', or a table with a column patient"
-    )
-    helping = ", or ".join(fitting) or other
+    helping = ", or ".join(_groupings(found.cases, names))
+    if not helping:
+        helping = (
+            "--group-by with an expression whose group is the patient, such as '(.*)_', or a table with a column "
+            "patient"
+        )
     alone = "volume" if all(case.volume for case in found.cases) else "image"
     return f"nobody said whose the {alone}s are: each stands alone. Where one patient has several, {helping}"
 
 
+def _groupings(cases: Sequence[Case], names: Sequence[Name]) -> Iterator[str]:
+    """What may be given to `--group-by`, with the number of groups: columns, then what names bear out."""
+    for column, number in _columns(cases):
+        yield f"--group-by '{column}' ({number} groups)"
+    above = without_classes(names, [case.label for case in cases])
+    images = dict[str, tuple[Name, str | None]]()
+    for case, name in zip(cases, above, strict=True):
+        images[case.volume or case.id] = (name, case.label)
+    whose, labels = zip(*images.values(), strict=True)
+    yield from map(str, offers(whose, list(images), labels))
+
+
 def _columns(cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
     """Columns that may tell patients: some values are there more than once, none is in half of the cases."""
-    for column in {name: None for case in cases for name in case.more}:
+    columns = dict[str, None]()
+    for case in cases:
+        columns |= dict.fromkeys(case.more)
+    for column in columns:
+        if not _OF_A_NUMBER.search(column):
+            continue
         sizes = Counter(case.more.get(column, "") for case in cases)
-        telling = re.search(
-            r"(?:^|[ _-])(?:id|no|nr|number|code|key|name|case|exam|accession)$|id$", column, re.IGNORECASE
-        )
-        if telling and "" not in sizes and 1 < len(sizes) < len(cases) and 2 * max(sizes.values()) <= len(cases):
+        if "" not in sizes and 1 < len(sizes) < len(cases) and 2 * max(sizes.values()) <= len(cases):
             yield column, len(sizes)
 
 
@@ -260,34 +353,55 @@ def _without_people_as_classes(
     Returns:
         what was found, and the level of folders that are patients by their names; 0 without such.
     """
-    by_folder = all(case.label in name.folders for case, name in zip(found.cases, names, strict=True))
-    if hints.class_level or not by_folder or not found.cases:
+    if hints.class_level or not found.cases or not _are_folders(found.cases, names):
         return found, 0
     folders = [case.label or "" for case in found.cases]
     looks = look_for_persons(folders)
     begun = are_numbers_of_names(folders, names)
     if not looks.people and not looks.doubtful and not begun:
         return found, 0
-    people = looks.people or begun or all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
     level = names[0].folders.index(folders[0]) + 1
-    named = hints.group_by is None
-    cases = tuple(
-        replace(case, label=None, patient=(_known(case) or case.label) if named else case.patient)
-        for case in found.cases
-    )
-    found = found._replace(cases=cases, classes=())
-    if people and named:
-        return found, level
-    if people:
-        number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
-        note = f"folders of patients by their names, which are no classes: {number}; --class-level {level} makes them"
-        return found._replace(notes=(*found.notes, f"{note} classes")), level
+    guessing = hints.group_by is None
+    found = _without_labels(found, as_patients=guessing)
+    if looks.people or begun or _are_called_persons(folders):
+        return (found if guessing else _with_note(found, _about_folders_of_persons(folders, names, level))), level
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
-        number = len(set(folders))
-        note = f"folders of patients, as --group-by {PARENT} says: {number}"
-        return found._replace(cases=cases, notes=(*found.notes, note)), 0
+        note = f"folders of patients, as --group-by {PARENT} says: {len(set(folders))}"
+        return _with_note(found._replace(cases=cases), note), 0
     return found._replace(problems=(*found.problems, _question(folders, level))), 0
+
+
+def _are_folders(cases: Sequence[Case], names: Sequence[Name]) -> bool:
+    """Whether the class of each image is a folder that it lies in."""
+    return all(case.label in name.folders for case, name in zip(cases, names, strict=True))
+
+
+def _are_called_persons(folders: Iterable[str]) -> bool:
+    """Whether the name of each folder says a person."""
+    return all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
+
+
+def _without_labels(found: DiscoveredDataset, *, as_patients: bool) -> DiscoveredDataset:
+    """The cases without their classes, which are their patients, where nothing else says these."""
+    cases = list[Case]()
+    for case in found.cases:
+        patient = (_known(case) or case.label) if as_patients else case.patient
+        cases.append(replace(case, label=None, patient=patient))
+    return found._replace(cases=tuple(cases), classes=())
+
+
+def _with_note(found: DiscoveredDataset, note: str) -> DiscoveredDataset:
+    return found._replace(notes=(*found.notes, note))
+
+
+def _about_folders_of_persons(folders: Sequence[str], names: Sequence[Name], level: int) -> str:
+    """The line about folders of persons, where another grouping was asked for."""
+    persons = {said or folder for said, folder in zip(said_by_names(names), folders, strict=True)}
+    return (
+        f"folders of patients by their names, which are no classes: {len(persons)}; --class-level {level} makes them "
+        "classes"
+    )
 
 
 def _question(folders: Sequence[str], level: int) -> DataError:
@@ -302,19 +416,25 @@ def _question(folders: Sequence[str], level: int) -> DataError:
 
 
 def _with_one_spelling(found: DiscoveredDataset) -> DiscoveredDataset:
-    """Patients whose names differ by case and spaces alone are one."""
+    """Patients whose names differ by case and spaces alone are one, by the spelling that most cases have."""
     counts = Counter(case.patient for case in found.cases if case.patient)
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for name, _ in sorted(counts.most_common(), key=lambda item: (-item[1], item[0])):
+    spellings = defaultdict[str, list[str]](list)
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
         spellings[spelling(name)].append(name)
     several = [names for names in spellings.values() if len(names) > 1]
     if not several:
         return found
-    one = {name: names[0] for names in several for name in names}
-    cases = tuple(replace(case, patient=one.get(case.patient or "", case.patient)) for case in found.cases)
-    shown = "; ".join(" and ".join(f"'{name}'" for name in names) for names in several[:3])
+    chosen = dict[str, str]()
+    for names in several:
+        chosen |= dict.fromkeys(names, names[0])
+    cases = tuple(replace(case, patient=chosen.get(case.patient or "", case.patient)) for case in found.cases)
+    shown = "; ".join(map(_all_of, several[:_SHOWN]))
     note = f"patients whose names differ by spaces or upper and lower case alone are one each: {len(several)} ({shown})"
-    return found._replace(cases=cases, notes=(*found.notes, note))
+    return _with_note(found._replace(cases=cases), note)
+
+
+def _all_of(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _without_tears(found: DiscoveredDataset, hints: ReadOptions) -> DiscoveredDataset:
@@ -324,8 +444,7 @@ def _without_tears(found: DiscoveredDataset, hints: ReadOptions) -> DiscoveredDa
         return found
     text = f"{counted(len(torn), 'patient is', 'patients are')} in several splits of the source"
     if hints.keep_split:
-        note = f"{text}, kept as --keep-split says: scores will be too good"
-        return found._replace(notes=(*found.notes, note))
+        return _with_note(found, f"{text}, kept as --keep-split says: scores will be too good")
     problem = DataError(
         f"{text}:\n{listed(torn)}",
         expected="all cases of a patient in one split: scores will be too good otherwise",

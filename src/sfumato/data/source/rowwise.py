@@ -4,12 +4,14 @@ A picture and its mask may stand in a row too, so that pixels are looked at: no 
 and in a table without a header, which calls none of them an image, those of all columns must have many.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.locator import Locator
+from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.lookup import FileLookup
@@ -34,23 +36,36 @@ def said_by_rows(table: SourceTable, files: FileLookup) -> Rowwise:
     A patient goes by the name of his first image. Columns that are numbered alike (`image_0`, `image_1`) are channels,
     and one that is called a mask is one.
     """
-    width = len(table.header)
-    filled = [[text.strip() for text in row.fields if text.strip()] for row in table.rows]
-    named = [text for row in filled for text in row]
-    whole = sum(len(row) == width for row in filled)
-    otherwise = (
-        roles(table, {})["mask"]
-        or len(numbered_columns("image", table.header)) > 1
-        or numbered_columns("mask", table.header)
-    )
-    if width < 2 or otherwise or 2 * whole <= len(filled) or not all(map(files.has, named)):
+    if len(table.header) < 2 or _has_columns_of_images(table):
         return NONE
-    if any(_may_be_masks(table, column, files) for column in table.header):
+    rows = [_filled(row.fields) for row in table.rows]
+    whole = sum(len(row) == len(table.header) for row in rows)
+    if 2 * whole <= len(rows):
         return NONE
-    patients = {files.candidates(text)[0]: ENDING.sub("", Path(row[0]).name) for row in filled for text in row}
-    one_each = len(patients) == len(named) and len(set(patients.values())) == len(filled)
-    told = f"the rows of {table.path.name}" + (f" (columns {', '.join(table.header)})" if table.named else "")
-    return Rowwise(patients, table.path, told) if one_each else NONE
+    named = list(chain.from_iterable(rows))
+    if not all(map(files.has, named)) or any(_may_be_masks(table, column, files) for column in table.header):
+        return NONE
+    patients = dict[str, str]()
+    for row in rows:
+        patient = ENDING.sub("", Path(row[0]).name) if row else ""
+        for text in row:
+            patients[files.candidates(text)[0]] = patient
+    if len(patients) < len(named) or len(set(patients.values())) < len(rows):
+        return NONE
+    columns = f" (columns {', '.join(table.header)})" if table.named else ""
+    return Rowwise(patients, table.path, f"the rows of {table.path.name}{columns}")
+
+
+def _has_columns_of_images(table: SourceTable) -> bool:
+    """Whether columns are called those of masks, or of the channels of an image."""
+    if roles(table, {})["mask"] or numbered_columns("mask", table.header):
+        return True
+    return len(numbered_columns("image", table.header)) > 1
+
+
+def _filled(fields: Sequence[str]) -> list[str]:
+    """What stands in the fields of a row that are not empty."""
+    return [text for text in map(str.strip, fields) if text]
 
 
 def _may_be_masks(table: SourceTable, column: str, files: FileLookup) -> bool:
@@ -64,8 +79,8 @@ def with_rows(found: DiscoveredDataset, said: Rowwise) -> DiscoveredDataset:
     """Cases of nobody known with the patients that rows of a table say."""
     if not said.patients or found.patients_by:
         return found
-    cases = tuple(
-        replace(case, patient=case.patient or said.patients.get(str(Locator.parse(case.image).path)))
-        for case in found.cases
-    )
-    return found._replace(cases=cases, patients_by=said.told)
+    cases = list[Case]()
+    for case in found.cases:
+        file = str(Locator.parse(case.image).path)
+        cases.append(replace(case, patient=case.patient or said.patients.get(file)))
+    return found._replace(cases=tuple(cases), patients_by=said.told)

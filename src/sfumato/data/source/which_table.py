@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
+from itertools import chain, permutations
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
@@ -43,6 +43,9 @@ MAX_BYTES_TO_LOOK = 2**26
 MAX_BYTES_ABOVE = 2**23
 """The same of tables in the folder above."""
 
+_LOOKED_INTO = 20
+"""Tables of a folder that are looked into."""
+
 LABELS = frozenset({"labels", "label", "classes", "annotations", "metadata", "meta", "df"})
 """What may stand beside the word for a split in the name of a table."""
 
@@ -62,9 +65,15 @@ def names_all_files(path: Path, hints: ReadOptions) -> bool:
         plan, _ = plan_columns(table, known, Places(files, files))
     except DataError:
         return False
+    if not plan.masks and not hints.images_only:
+        return False
     columns = (plan.image, *plan.channels, *plan.masks)
-    named = all(files.has(text) for name in columns for text in table.column(name) if text)
-    return named and (bool(plan.masks) or hints.images_only)
+    return all(_names_only_files(table.column(name), files) for name in columns)
+
+
+def _names_only_files(texts: Sequence[str], files: FileLookup) -> bool:
+    """Whether each cell that is not empty means a single file."""
+    return all(map(files.has, filter(None, texts)))
 
 
 class Tables(NamedTuple):
@@ -109,8 +118,11 @@ class _Hit(NamedTuple):
         """The same where columns of 0 and 1 are the class too."""
         if self.plan.label:
             return self.says
-        free = [name for name in self.table.header if name not in self.plan.used]
-        columns = {name: values for name in free if not counts(values := self.table.column(name))}
+        columns = dict[str, list[str]]()
+        used = self.plan.used
+        for name in self.table.header:
+            if name not in used and not counts(values := self.table.column(name)):
+                columns[name] = values
         found = one_hot_columns(columns)
         return ["class", *self.says] if found is not None and any(found.names) else self.says
 
@@ -121,7 +133,8 @@ class _Hit(NamedTuple):
 
     def agrees(self) -> bool:
         """Whether rows of one image say the same of it."""
-        columns = [self.table.column(name) for name in (self.plan.label, self.plan.patient, self.plan.split) if name]
+        roles_of_images = (self.plan.label, self.plan.patient, self.plan.split)
+        columns = [self.table.column(name) for name in roles_of_images if name]
         return len(set(zip(self.texts, *columns, strict=True))) == len(set(self.texts))
 
     def lists_findings(self, *, alone: bool) -> bool:
@@ -131,10 +144,12 @@ class _Hit(NamedTuple):
             return False
         if not self.says:
             return True
+        if alone or not self.plan.label:
+            return False
         classes = defaultdict[str, set[str]](set)
-        for text, name in zip(texts, self.table.column(self.plan.label) if self.plan.label else texts, strict=True):
+        for text, name in zip(texts, self.table.column(self.plan.label), strict=True):
             classes[text].add(name)
-        return not alone and any(len(names) > 1 for names in classes.values())
+        return any(len(names) > 1 for names in classes.values())
 
 
 def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> Tables:
@@ -145,25 +160,20 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
     """
     if not tables:
         return Tables({}, [])
-    images = fitting_images(entries, hints.images) or [picture.entry for picture in sort_roles(entries)[0]]
-    files, hits, notes, rows = FileLookup(images, root), list[_Hit](), list[str](), NO_ROWS
-    for entry in tables[:20]:
+    images = fitting_images(entries, hints.images) or _called_images(entries)
+    files = FileLookup(images, root)
+    hits, notes, rows = list[_Hit](), list[str](), NO_ROWS
+    for entry in tables[:_LOOKED_INTO]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
             continue
         try:
             table, known = read_for(path, entries, hints)
         except DataError as error:
-            if error.code == "DATA-016" and _speaks_of(path, images):
-                error.remedy = (
-                    error.remedy or "mend the table"
-                ) + f"; if it is about something else, move {path.name} away"
-                raise
-            notes.append(
-                f"{path.name} was not read as a table: {error.finding.splitlines()[0]}".replace(f"{path}", path.name)
-            )
+            notes.append(_about_unread(path, images, error))
             continue
-        if (said := said_by_rows(table, files)).patients and not hints.columns:
+        said = said_by_rows(table, files)
+        if said.patients and not hints.columns:
             rows = said
             continue
         try:
@@ -171,13 +181,34 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         except DataError as error:
             notes += _about_nameless(table, images, error)
             continue
-        near = places.images
-        hits.append(_Hit(entry, table, plan, near, _named_files(table, plan, near), _divides(table, plan)))
-        notes += _about_doubles(hits[-1]) if not hits[-1].named else []
+        named = _named_files(table, plan, places.images)
+        hit = _Hit(entry, table, plan, places.images, named, _divides(table, plan))
+        hits.append(hit)
+        if not named:
+            notes += _about_doubles(hit)
     if not hints.columns:
         hits, told = _without_findings(hits)
         notes += told
     return _chosen(hits, files, notes)._replace(rows=rows)
+
+
+def _called_images(entries: Sequence[SourceFile]) -> list[SourceFile]:
+    """The files that are images by their names."""
+    images, _, _ = sort_roles(entries)
+    return [picture.entry for picture in images]
+
+
+def _about_unread(path: Path, images: Sequence[SourceFile], error: DataError) -> str:
+    """A note about a table that cannot be read.
+
+    Raises:
+        DataError: it has the names of most images.
+    """
+    if error.code == "DATA-016" and _speaks_of(path, images):
+        mending = error.remedy or "mend the table"
+        error.remedy = f"{mending}; if it is about something else, move {path.name} away"
+        raise error
+    return f"{path.name} was not read as a table: {error.finding.splitlines()[0]}".replace(f"{path}", path.name)
 
 
 def _without_findings(hits: Sequence[_Hit]) -> tuple[list[_Hit], list[str]]:
@@ -193,18 +224,23 @@ def _without_findings(hits: Sequence[_Hit]) -> tuple[list[_Hit], list[str]]:
 def _chosen(hits: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables:
     """The table or tables that name most of the images."""
     images = len(files)
-    most = [hit for hit in hits if 2 * len(hit.named) > images]
     naming = [hit for hit in hits if hit.named]
-    if parts := next((found for group in _alike(naming) if (found := _of_parts(group, images))), None):
-        return parts._replace(notes=[*notes, *_about_others(naming, parts), *parts.notes])
+    most = [hit for hit in naming if 2 * len(hit.named) > images]
+    for group in _alike(naming):
+        parts = _of_parts(group, images)
+        if parts is not None:
+            return parts._replace(notes=[*notes, *_about_others(naming, parts), *parts.notes])
     if len(most) > 1:
-        several = _of_several(most, files, notes)
-        return several._replace(notes=[*several.notes, *_about_others(naming, several)]) if several.chosen else several
-    others = [hit for hit in naming if hit not in most]
+        several = _of_several(most, files)
+        several = several._replace(notes=[*notes, *several.notes])
+        if not several.chosen:
+            return several
+        return several._replace(notes=[*several.notes, *_about_others(naming, several)])
     if most:
         alone = Tables({most[0].path: ""}, [f"the table {most[0].path.name} was read"])
         return alone._replace(notes=[*notes, *_about_others(naming, alone), *alone.notes])
-    return Tables({}, [*notes, *(note for hit in others if len(hit.named) > 1 for note in _about_some(hit, images))])
+    told_of = [hit for hit in naming if len(hit.named) > 1]
+    return Tables({}, [*notes, *chain.from_iterable(_about_some(hit, images) for hit in told_of)])
 
 
 def _alike(hits: Sequence[_Hit]) -> Iterator[Sequence[_Hit]]:
@@ -255,11 +291,12 @@ def _about_some(hit: _Hit, images: int) -> list[str]:
 
 def _splits_of(hits: Sequence[_Hit]) -> dict[Path, str]:
     """The split that the name of each table says: beside it known words stand, or the same in all."""
-    often = Counter(_beside_split(hit) for hit in hits)
-    return {
-        hit.path: split_of(hit.entry, LABELS) or (often[_beside_split(hit)] > 1 and split_in(hit.entry.stem)) or ""
-        for hit in hits
-    }
+    often = Counter(map(_beside_split, hits))
+    splits = dict[Path, str]()
+    for hit in hits:
+        alike = often[_beside_split(hit)] > 1
+        splits[hit.path] = split_of(hit.entry, LABELS) or (alike and split_in(hit.entry.stem)) or ""
+    return splits
 
 
 def _beside_split(hit: _Hit) -> tuple[str, ...]:
@@ -268,59 +305,75 @@ def _beside_split(hit: _Hit) -> tuple[str, ...]:
     return tuple(word for word in words if word not in SPLIT_WORDS and word not in LABELS)
 
 
-def _of_several(most: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables:
+def _of_several(most: Sequence[_Hit], files: FileLookup) -> Tables:
     """The one table of several about the same images that says all that others say, and more; else none.
 
     Where each says what others do not, they are read side by side.
     """
     names = ", ".join(hit.path.name for hit in most)
     said = {hit.path: hit.with_one_hot() for hit in most}
-    for hit in most:
-        if all(set(said[hit.path]) > set(said[other.path]) for other in most if other is not hit):
-            other = next(other for other in most if other is not hit)
-            note = (
-                f"of several tables that name the images ({names}), {hit.path.name} was read, which says most (the "
-                f"{' and the '.join(said[hit.path])}): --labels {quote(str(other.path))} reads another"
-            )
-            return Tables({hit.path: ""}, [*notes, note])
+    if fullest := next((hit for hit in most if _says_more(hit, most, said)), None):
+        other = next(hit for hit in most if hit is not fullest)
+        note = (
+            f"of several tables that name the images ({names}), {fullest.path.name} was read, which says most (the "
+            f"{' and the '.join(said[fullest.path])}): {_flag(other)} reads another"
+        )
+        return Tables({fullest.path: ""}, [note])
     if joined := _joined(most, said, files):
-        return joined._replace(notes=[*notes, *joined.notes])
+        return joined
     if _agree(most, files):
-        hit = max(most, key=lambda hit: len(hit.table.header))
-        others = ", ".join(other.path.name for other in most if other is not hit)
-        note = f"the table {hit.path.name} was read; {others} say the same {' and '.join(hit.says)} of all images"
-        return Tables({hit.path: ""}, [*notes, note])
-    ways = " or ".join(f"--labels {quote(str(hit.path))}" for hit in most)
-    return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with {ways}"])
+        widest = max(most, key=lambda hit: len(hit.table.header))
+        others = ", ".join(hit.path.name for hit in most if hit is not widest)
+        said_by_all = " and ".join(widest.says)
+        note = f"the table {widest.path.name} was read; {others} say the same {said_by_all} of all images"
+        return Tables({widest.path: ""}, [note])
+    ways = " or ".join(map(_flag, most))
+    return Tables({}, [f"several tables name the images ({names}): none was read, choose one with {ways}"])
+
+
+def _flag(hit: _Hit) -> str:
+    """What reads a table."""
+    return f"--labels {quote(str(hit.path))}"
+
+
+def _says_more(hit: _Hit, most: Sequence[_Hit], said: Mapping[Path, Sequence[str]]) -> bool:
+    """Whether a table says all that each of the others says, and more."""
+    others = [other for other in most if other is not hit]
+    return all(set(said[hit.path]) > set(said[other.path]) for other in others)
 
 
 def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: FileLookup) -> Tables | None:
     """Tables side by side, no two of which say the same of their images; None where they do, or contradict."""
     telling = [hit for hit in most if said[hit.path]]
-    every = [what for hit in telling for what in said[hit.path]]
+    every = list(chain.from_iterable(said.values()))
     if len(telling) < 2 or len(set(every)) < len(every):
         return None
     whole = side_by_side([(hit.table, hit.plan.image) for hit in telling], files)
     if whole is None:
         return None
+    first, *others = telling
     names = " and ".join(f"{hit.path.name} (the {' and the '.join(said[hit.path])})" for hit in telling)
-    note = (
-        f"tables that name the same images were read side by side: {names}; --labels {quote(str(telling[0].path))} "
-        "reads one alone"
-    )
-    others = frozenset(hit.path for hit in telling[1:])
-    return Tables({whole.path: ""}, [note], joined={whole.path: whole}, beside=others)
+    note = f"tables that name the same images were read side by side: {names}; {_flag(first)} reads one alone"
+    beside = frozenset(hit.path for hit in others)
+    return Tables({whole.path: ""}, [note], joined={whole.path: whole}, beside=beside)
 
 
 def _agree(hits: Sequence[_Hit], files: FileLookup) -> bool:
     """Whether tables say the same of the same images, in the columns that would be read."""
-    said = list[set[tuple[str, ...]]]()
-    for hit in hits:
-        columns = [hit.table.column(name) if name else [""] * len(hit.texts) for name in hit.plan[-3:]]
-        said.append(
-            {(*files.candidates(text), *row) for text, *row in zip(hit.texts, *columns, strict=True) if files.has(text)}
-        )
-    return all(hit.says for hit in hits) and all(one == said[0] for one in said)
+    first, *others = [_said_of_files(hit, files) for hit in hits]
+    return all(hit.says for hit in hits) and all(other == first for other in others)
+
+
+def _said_of_files(hit: _Hit, files: FileLookup) -> set[tuple[str, ...]]:
+    """Each file that a table names, with its class, patient and split."""
+    columns = list[list[str]]()
+    for name in (hit.plan.label, hit.plan.patient, hit.plan.split):
+        columns.append(hit.table.column(name) if name else [""] * len(hit.texts))
+    said = set[tuple[str, ...]]()
+    for text, *values in zip(hit.texts, *columns, strict=True):
+        if files.has(text):
+            said.add((*files.candidates(text), *values))
+    return said
 
 
 def _divides(table: SourceTable, plan: ColumnRoles) -> bool:
@@ -330,48 +383,57 @@ def _divides(table: SourceTable, plan: ColumnRoles) -> bool:
 
 def _are_of_parts(hits: Sequence[_Hit], images: int) -> bool:
     """Whether tables say the same of parts of one set."""
-    names = [name for hit in hits for name in hit.named]
-    apart = len(names) == len(set(names)) and 2 * len(names) > images
-    alike = len({frozenset(hit.table.header) for hit in hits}) == 1
-    return apart and len(hits) > 1 and (alike or (bool(hits[0].plan.label) and len({hit.plan for hit in hits}) == 1))
+    names = list(chain.from_iterable(hit.named for hit in hits))
+    if len(hits) < 2 or len(set(names)) < len(names) or 2 * len(names) <= images:
+        return False
+    if len({frozenset(hit.table.header) for hit in hits}) == 1:
+        return True
+    return bool(hits[0].plan.label) and len({hit.plan for hit in hits}) == 1
 
 
 def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str]) -> bool:
     """Whether tables of parts are those of splits by their names."""
-    differ = len({(_beside_split(hit), splits[hit.path]) for hit in hits}) == len(hits)
-    return (
-        differ
-        and len(set(splits.values())) > 1
-        and "" not in splits.values()
-        and not any(hit.plan.split for hit in hits)
-    )
+    if "" in splits.values() or len(set(splits.values())) < 2 or any(hit.plan.split for hit in hits):
+        return False
+    return len({(_beside_split(hit), splits[hit.path]) for hit in hits}) == len(hits)
 
 
 def _lie_apart(hits: Sequence[_Hit]) -> bool:
     """Whether each table lies in a folder of its own, above all of its images."""
     folders = [hit.path.absolute().parent for hit in hits]
-    within = all(
-        Path(name).is_relative_to(folder) for hit, folder in zip(hits, folders, strict=True) for name in hit.named
-    )
-    return within and not any(one.is_relative_to(other) for one, other in permutations(folders, 2))
+    for hit, folder in zip(hits, folders, strict=True):
+        if not all(Path(name).is_relative_to(folder) for name in hit.named):
+            return False
+    return not any(one.is_relative_to(other) for one, other in permutations(folders, 2))
 
 
 def _about_nameless(table: SourceTable, images: Sequence[SourceFile], error: DataError) -> list[str]:
     """A note about a table no column of which names the images; none about one that speaks of something else."""
     for column in table.header:
-        values = set(table.column(column))
-        heads = [match for entry in images if (match := HEAD.match(entry.stem)) and match[1] in values]
-        if 2 * len(heads) > len(images) and 1 < len({match[1] for match in heads}) < len(images):
-            mark = re.escape(heads[0][2])
+        if mark := _mark_behind(table.column(column), images):
             return [
                 f"{table.path.name} names none of the images, not used; its column '{column}' is how these begin: "
                 f"--group-by '^([^{mark}]+){mark}' keeps those of one value together, and with a column image (names "
                 "of files) the table is read"
             ]
-    if roles(table, {})["image"] and any(roles(table, {})[role] for role in ("label", "patient", "split")):
+    possible = roles(table, {})
+    if possible["image"] and (possible["label"] or possible["patient"] or possible["split"]):
         compared = "; ".join(line.strip() for line in error.finding.splitlines()[1:])
         return [f"{table.path.name} names none of the images, not used ({compared})"]
     return []
+
+
+def _mark_behind(values: Sequence[str], images: Sequence[SourceFile]) -> str:
+    """The sign behind the values with which the names of most images begin, several each; empty where they do not."""
+    known, beginnings = set(values), list[re.Match[str]]()
+    for entry in images:
+        beginning = HEAD.match(entry.stem)
+        if beginning and beginning[1] in known:
+            beginnings.append(beginning)
+    groups = len({beginning[1] for beginning in beginnings})
+    if 2 * len(beginnings) <= len(images) or not 1 < groups < len(images):
+        return ""
+    return re.escape(beginnings[0][2])
 
 
 def _about_doubles(hit: _Hit) -> list[str]:
@@ -379,11 +441,11 @@ def _about_doubles(hit: _Hit) -> list[str]:
     text = next(filter(hit.files.has_several, hit.texts), None)
     if text is None:
         return []
-    ways = [
-        f"{quote(folder)} --labels {quote(str(hit.path))}" for folder in folders_of(hit.table, hit.texts, hit.files)
-    ]
-    way = f"give the folder that it is about as the source: {' or '.join(ways)}"
-    way = way if ways and hit.agrees() else "write their folders too"
+    way = "write their folders too"
+    folders = folders_of(hit.table, hit.texts, hit.files)
+    if folders and hit.agrees():
+        sources = " or ".join(f"{quote(folder)} {_flag(hit)}" for folder in folders)
+        way = f"give the folder that it is about as the source: {sources}"
     return [f"{hit.path.name} names files of which there are several, such as {text}, not used: {way}"]
 
 
@@ -396,13 +458,19 @@ def tables_above(images: Sequence[SourceFile], root: Path, hints: ReadOptions) -
             plan, _ = plan_columns(table, known, Places(files, files))
         except DataError:
             continue
-        says = [role for role, column in (("class", plan.label), ("patient", plan.patient)) if column]
+        says = _class_and_patient(plan)
         if says and 2 * len(_named_files(table, plan, files)) > len(images):
             notes.append(
                 f"{path.name} in the folder above names the images, and says the {' and the '.join(says)}; not used: "
                 f"--labels {quote(str(path))} reads it"
             )
     return notes
+
+
+def _class_and_patient(plan: ColumnRoles) -> list[str]:
+    """Which of these a table says by a column."""
+    said = {"class": plan.label, "patient": plan.patient}
+    return [what for what, column in said.items() if column]
 
 
 def _is_small_table(entry: os.DirEntry[str]) -> bool:
@@ -419,7 +487,9 @@ def _speaks_of(path: Path, images: Sequence[SourceFile]) -> bool:
 
 def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> frozenset[str]:
     """The files that a table names, of images and masks."""
-    cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
+    cells = set[str]()
+    for column in (plan.image, *plan.channels, *plan.masks):
+        cells.update(table.column(column))
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
 
 
@@ -440,8 +510,7 @@ def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hint
     once = all(len(set(texts)) == len(texts) > 0 for texts in columns)  # as names of images are, and classes are not
     if hints.columns or len(columns) < 2 or not once:
         return NO_ROWS
-    images = [picture.entry for picture in sort_roles(entries)[0]]
-    return said_by_rows(table, FileLookup(images, root, follow=path.parent))
+    return said_by_rows(table, FileLookup(_called_images(entries), root, follow=path.parent))
 
 
 def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> Rowwise:
@@ -454,7 +523,7 @@ def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: Re
 def _tables_in(folder: Path) -> list[Path]:
     """The first small tables in a folder; none in one that cannot be read."""
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if _is_small_table(entry))[:20]
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if _is_small_table(entry))[:_LOOKED_INTO]
     except OSError as error:
         raise_shortage(error, reading=folder)
         return []
@@ -463,5 +532,5 @@ def _tables_in(folder: Path) -> list[Path]:
 def read_for(path: Path, entries: Sequence[SourceFile], hints: ReadOptions) -> tuple[SourceTable, dict[str, str]]:
     """The table, and the columns that the person named."""
     known = {role: column for role, column in hints.columns.items() if role in ROLES}
-    names = frozenset(name for entry in entries for name in (entry.name, entry.stem))
-    return read_table(path, known=known, files=names), known
+    names = {entry.name for entry in entries} | {entry.stem for entry in entries}
+    return read_table(path, known=known, files=frozenset(names)), known
