@@ -8,9 +8,12 @@ files of these names. `ids`, `class_names` and `mask_class_names` beside them gi
 `sfumato.data.source.axes`, what channels of masks are in `sfumato.data.source.layers`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sfumato.data.formats.archive import array_headers
 from sfumato.data.formats.joined import is_joined
@@ -26,6 +29,9 @@ from sfumato.data.source.stored import StoredArray
 from sfumato.errors import DataError, listed
 
 IMAGE_NAMES, MASK_NAMES = ("image", "volume"), ("mask", "label", "seg")
+
+_SHOWN = 5
+"""Shapes of arrays that are told."""
 
 
 def find_in_arrays(path: Path, hints: ReadOptions) -> DiscoveredDataset:
@@ -59,18 +65,26 @@ def find_in_array_files(
     """
     if len(entries) == 1 and masks is None:
         return find_in_arrays(Path(entries[0].locator), hints)
-    paths = [Path(entry.locator) for entry in entries]
     if masks is None and (parts := sets_of(entries)) is not None:
         return find_in_sets(parts, hints)
-    if sets := [path.name for path in paths if path.suffix.lower() == ".npz" and _is_set(path)]:
+    _refuse_sets([Path(entry.locator) for entry in entries])
+    return expand(match_masks(entries, masks=masks, hints=hints), hints)
+
+
+def _refuse_sets(paths: Sequence[Path]) -> None:
+    """Refuse files that hold a data set each.
+
+    Raises:
+        DataError: some do.
+    """
+    sets = [path.name for path in paths if path.suffix.lower() == ".npz" and _is_set(path)]
+    if sets:
         raise DataError(
             f"{len(paths)} files of arrays, of which {len(sets)} hold a data set each:\n{listed(sets)}",
             expected="one data set, or one image in each file",
             remedy="give the path of one of them",
             code="DATA-018",
         )
-    arranged = match_masks(entries, masks=masks, hints=hints)
-    return expand(arranged, hints)
 
 
 def expand(arranged: Arranged, hints: ReadOptions) -> DiscoveredDataset:
@@ -96,24 +110,28 @@ def _is_set(path: Path) -> bool:
 
 def _each(cases: Sequence[Case], notes: Sequence[str], hints: ReadOptions, *, alone: bool) -> DiscoveredDataset:
     """Expand cases that name a file of arrays each."""
-    expanded, said = list[Case](), dict[str, int]()
+    expanded, shapes = list[Case](), Counter[str]()
     known = _Known(cases, hints)
     for case in cases:
         image, masks = _files(case)
         axes = known.axes(image, masks, alone=alone)
-        further = [_like(image, _single(Path(channel))[0]) for channel in case.channels]
+        further = [_like(image, _single(Path(channel)).image) for channel in case.channels]
         drawn = [known.drawn(image, axes, mask) for mask in masks]
-        said[str(axes)] = said.get(str(axes), 0) + 1
+        shapes[str(axes)] += 1
         for row in range(axes.cases):
             named = replace(case, id=f"{case.id}_{row:03d}") if axes.counted else case
             own = planes(named, row, (image, axes), drawn)
             expanded += _with_channels(own, [planes(named, row, (array, axes), []) for array in further])
-    shapes = [f"{count} of {len(cases)} arrays: {text}" if len(cases) > 1 else text for text, count in said.items()]
-    if len(shapes) > 5:
-        shapes = [*shapes[:5], f"... and {len(shapes) - 5} more shapes of arrays"]
-    return finalise_dataset(
-        expanded, [*notes, *shapes, *known.notes()], form="npz" if cases[0].image.lower().endswith(".npz") else "npy"
-    )
+    form = "npz" if cases[0].image.lower().endswith(".npz") else "npy"
+    return finalise_dataset(expanded, [*notes, *_told_shapes(shapes, len(cases)), *known.notes()], form=form)
+
+
+def _told_shapes(shapes: Mapping[str, int], arrays: int) -> Iterator[str]:
+    """What the axes of arrays were taken for, with how many are so."""
+    for text, count in islice(shapes.items(), _SHOWN):
+        yield f"{count} of {arrays} arrays: {text}" if arrays > 1 else text
+    if len(shapes) > _SHOWN:
+        yield f"... and {len(shapes) - _SHOWN} more shapes of arrays"
 
 
 class _Known:
@@ -166,7 +184,9 @@ def _channels(axes: Axes) -> int:
 def _files(case: Case) -> tuple[StoredArray, list[StoredArray]]:
     """The image and the masks of a case, which may be in one file."""
     image, inside = _single(Path(case.image))
-    return image, [inside] if inside else [_single(Path(mask))[0] for mask in case.masks]
+    if inside:
+        return image, [inside]
+    return image, [_single(Path(mask)).image for mask in case.masks]
 
 
 def _like(image: StoredArray, channel: StoredArray) -> StoredArray:
@@ -180,19 +200,32 @@ def _like(image: StoredArray, channel: StoredArray) -> StoredArray:
 def _with_channels(cases: Sequence[Case], further: Sequence[Sequence[Case]]) -> Iterator[Case]:
     """The same with the channels of further files behind their own."""
     for number, case in enumerate(cases):
-        more = [locator for of_file in further for locator in (of_file[number].image, *of_file[number].channels)]
-        yield replace(case, channels=(*case.channels, *more))
+        channels = list(case.channels)
+        for of_file in further:
+            channels += [of_file[number].image, *of_file[number].channels]
+        yield replace(case, channels=tuple(channels))
 
 
-def _single(path: Path) -> tuple[StoredArray, StoredArray | None]:
+class _Single(NamedTuple):
     """The image of a file that holds one case, and its mask if that is in the same file."""
+
+    image: StoredArray
+    mask: StoredArray | None
+
+
+def _single(path: Path) -> _Single:
+    """What a file holds that is one case, or one mask.
+
+    Raises:
+        DataError: it has several arrays of other names.
+    """
     stored = {key: StoredArray(path, key, header) for key, header in array_headers(path).items()}
-    images = [array for key, array in stored.items() if key in IMAGE_NAMES]
-    masks = [array for key, array in stored.items() if key in MASK_NAMES]
     if len(stored) == 1:
-        return next(iter(stored.values())), None
+        return _Single(next(iter(stored.values())), None)
+    images = [stored[key] for key in stored if key in IMAGE_NAMES]
+    masks = [stored[key] for key in stored if key in MASK_NAMES]
     if len(images) == 1 and len(masks) <= 1:
-        return images[0], masks[0] if masks else None
+        return _Single(images[0], masks[0] if masks else None)
     raise DataError(
         f"{path} has the arrays {', '.join(stored) or '(none)'}",
         expected="a single array, or image and mask",

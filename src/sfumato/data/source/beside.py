@@ -16,11 +16,12 @@ from typing import NamedTuple
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.mask_files import MaskFiles
 from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.proposed import flags_for_channels
-from sfumato.data.source.undecided import MaskFiles, flags_for
+from sfumato.data.source.undecided import flags_for
 from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values
 from sfumato.data.source.words import SIDES, shared_stem

@@ -11,7 +11,7 @@ apart, `{channel}` the files of an image. `re:` and a regular expression with th
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import PurePath
@@ -67,6 +67,7 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
 
 
 def _as_expression(text: str, flag: str) -> str:
+    """The regular expression of a pattern with `*`, `?` and names in braces."""
     pieces, ids = list[str](), 0
     for name, folders, star, one, plain in PLACE.findall(text):
         if name and name not in _NAMES:
@@ -76,8 +77,14 @@ def _as_expression(text: str, flag: str) -> str:
             ids += 1
         elif name:
             pieces.append(f"(?P<{name}>[^/]*?)")
+        elif folders:
+            pieces.append(r"(?:.*/)?")
+        elif star:
+            pieces.append("[^/]*")
+        elif one:
+            pieces.append("[^/]")
         else:
-            pieces.append(r"(?:.*/)?" if folders else "[^/]*" if star else "[^/]" if one else re.escape(plain))
+            pieces.append(re.escape(plain))
     return "".join(pieces)
 
 
@@ -88,12 +95,19 @@ def as_meant(hints: ReadOptions) -> ReadOptions:
         UsageError: the pattern has both.
     """
     pattern = hints.masks or ""
-    readers, classes = (f"{{{name}}}" in pattern or f"(?P<{name}>" in pattern for name in ("reader", "class"))
+    readers, classes = _has(pattern, "reader"), _has(pattern, "class")
     if readers and classes:
         raise UsageError(f"--masks '{pattern}' has a reader and a class", expected="one of the two")
-    if hints.is_said_of_masks or not (readers or classes):
+    if hints.is_said_of_masks:
         return hints
-    return replace(hints, readers_by="suffix") if readers else replace(hints, classes_by="suffix")
+    if readers:
+        return replace(hints, readers_by="suffix")
+    return replace(hints, classes_by="suffix") if classes else hints
+
+
+def _has(pattern: str, name: str) -> bool:
+    """Whether a pattern or a regular expression has a name."""
+    return f"{{{name}}}" in pattern or f"(?P<{name}>" in pattern
 
 
 def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted:
@@ -117,19 +131,32 @@ def _without_called_after_masks(parted: Parted) -> Parted:
     """The same without the images without a mask whose names are those of masks and a word, and a note on these."""
     drawn = {_path(mask.entry) for masks in parted.matched.owned.values() for mask in masks}
     bare = set(parted.matched.bare)
-    left = [one.entry for one in parted.images if one.entry.locator in bare and _continues(_path(one.entry), drawn)]
+    left = dict[str, SourceFile]()
+    for image in parted.images:
+        if image.entry.locator in bare and _continues(_path(image.entry), drawn):
+            left[image.entry.locator] = image.entry
     if not left:
         return parted
-    names = {entry.locator for entry in left}
-    matched = parted.matched._replace(bare=[name for name in parted.matched.bare if name not in names])
-    images = [image for image in parted.images if image.entry.locator not in names]
-    note = f"files called after a mask, with a word behind, not used: {told_files(left)}"
+    matched = parted.matched._replace(bare=[name for name in parted.matched.bare if name not in left])
+    images = [image for image in parted.images if image.entry.locator not in left]
+    note = f"files called after a mask, with a word behind, not used: {told_files(list(left.values()))}"
     return parted._replace(images=images, matched=matched, notes=[*parted.notes, note])
 
 
 def _path(entry: SourceFile) -> str:
     """The path of a file without its ending."""
     return "/".join((*entry.parts[:-1], composed(entry.stem)))
+
+
+class _Image(NamedTuple):
+    """The files of an image that patterns find, channels where several."""
+
+    files: tuple[Picture, ...]
+
+    @property
+    def first(self) -> str:
+        """The locator of its first file."""
+        return self.files[0].entry.locator
 
 
 def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions) -> Parted:
@@ -139,26 +166,41 @@ def _by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | No
     rest = {entry.locator: entry for entry in (*entries, *(masks or ()))}
     for one in chain.from_iterable(by_id.values()):
         del rest[one.entry.locator]
-    files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
-    images = [found[0] for found in files.values()]
-    channels = {found[0].entry.locator: tuple(found) for found in files.values() if len(found) > 1}
+    images = {name: _Image(tuple(_picture(name, one) for one in found)) for name, found in by_id.items()}
     if hints.masks is None:
         notes = [] if masks else not_read(rest.values(), "that no pattern fits")
-        return _masks_by_name(images, channels, masks)._replace(notes=notes)
-    owned, others = defaultdict[str, list[Owned]](list), list[Taken]()
-    for mask in _with_ids_of(files, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks):
+        return _masks_by_name(images.values(), masks)._replace(notes=notes)
+    found = list(_with_ids_of(images, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks))
+    for mask in found:
         del rest[mask.entry.locator]
-        if mask.id in files:
-            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.rest))
+    parted = _by_ids(images, found)
+    return parted._replace(notes=[*parted.notes, *not_read(rest.values(), "that no pattern fits")])
+
+
+def _by_ids(images: Mapping[str, _Image], masks: Sequence[Taken]) -> Parted:
+    """Images by their ids, and the masks of the same ids; what is called after an image that has some is none."""
+    owned = defaultdict[str, list[Owned]](list)
+    for mask in masks:
+        if mask.id in images:
+            owned[images[mask.id].first].append(Owned(mask.entry, "", _says(mask) or mask.rest))
+    drawn = {name for name, image in images.items() if image.first in owned}
+    further, orphans = 0, list[str]()
+    for mask in masks:
+        if mask.id in images:
+            continue
+        if _continues(mask.id, drawn):
+            further += 1
         else:
-            others.append(mask)
-    drawn = {name for name, found in files.items() if found[0].entry.locator in owned}
-    further = [mask for mask in others if _continues(mask.id, drawn)]
-    orphans = [mask.entry.locator for mask in others if mask not in further]
-    notes = [f"files that fit --masks, beside the mask of their image, not used: {len(further)}"] if further else []
-    notes += not_read(rest.values(), "that no pattern fits")
-    bare = [image.entry.locator for image in images if image.entry.locator not in owned]
-    return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
+            orphans.append(mask.entry.locator)
+    notes = [f"files that fit --masks, beside the mask of their image, not used: {further}"] if further else []
+    bare = [image.first for image in images.values() if image.first not in owned]
+    matched = Matched(dict(owned), _channels(images.values()), bare, orphans)
+    return Parted([image.files[0] for image in images.values()], matched, notes, has_masks=True)
+
+
+def _channels(images: Iterable[_Image]) -> dict[str, tuple[Picture, ...]]:
+    """The files of the images of several, by the locator of the first."""
+    return {image.first: image.files for image in images if len(image.files) > 1}
 
 
 def _without_masks(entries: Sequence[SourceFile], hints: ReadOptions) -> list[SourceFile]:
@@ -183,14 +225,18 @@ def _with_ids_of(images: Collection[str], found: Sequence[Taken], pattern: str) 
     expression = compiled(pattern, "--masks").pattern
     is_open = ID.format(0) in expression and ID.format(1) not in expression
     for one in found:
-        yield (_with_longest(images, one, expression) if is_open else None) or one
+        longest = _with_longest(images, one, expression) if is_open else None
+        yield longest or one
 
 
 def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken | None:
     where = composed(one.entry.where)
     hit = re.fullmatch(expression, where)
-    for stop in range(len(where), hit.start("id_0"), -1) if hit else ():
-        name = where[hit.start("id_0") : stop] if hit else ""
+    if hit is None:
+        return None
+    start = hit.start("id_0")
+    for stop in range(len(where), start, -1):
+        name = where[start:stop]
         if name in images:
             fixed = expression.replace(ID.format(0), f"(?P<id_0>{re.escape(name)})")
             if again := re.fullmatch(fixed, where):
@@ -198,37 +244,40 @@ def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken
     return None
 
 
-def _masks_by_name(
-    images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[SourceFile] | None
-) -> Parted:
+def _masks_by_name(images: Collection[_Image], masks: Sequence[SourceFile] | None) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
+    first, channels = [image.files[0] for image in images], _channels(images)
     if not masks:
-        return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
-    drawn = [_mask(entry) for entry in masks]
-    matched = match(images, drawn, {})
+        return Parted(first, Matched({}, channels, [], []), [], has_masks=False)
+    matched = match(first, [_mask(entry) for entry in masks], {})
     every = matched._replace(channels={**matched.channels, **channels})
-    return Parted(images, every, [*matched.notes], has_masks=True)
+    return Parted(first, every, [*matched.notes], has_masks=True)
 
 
 def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Parted:
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
-    chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)
-    drawn, silent = {one.entry.locator for one in chosen}, about_cases(entries)
-    images = [
-        _picture(composed(entry.stem), Taken(entry, "", {}))
-        for entry in entries
-        if entry.locator not in drawn and not is_called_a_mask(entry, silent)
-    ]
-    masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen]
-    matched, says = match(images, masks, {}), {one.entry: said for one in chosen if (said := _says(one))}
-    owned = {
-        image: [Owned(mask.entry, "", says[mask.entry]) if mask.entry in says else mask for mask in of_image]
-        for image, of_image in matched.owned.items()
-    }
-    read = {picture.entry.locator for picture in (*images, *masks)}
-    notes = not_read([entry for entry in entries if entry.locator not in read], "called masks that do not fit --masks")
-    return Parted(images, matched._replace(owned=owned), [*notes, *matched.notes], has_masks=True)
+    chosen = {one.entry: one for one in _fitting(entries, hints.masks, "--masks", needs_id=False)}
+    silent = about_cases(entries)
+    images, left = list[Picture](), list[SourceFile]()
+    for entry in entries:
+        if entry in chosen:
+            continue
+        if is_called_a_mask(entry, silent):
+            left.append(entry)
+        else:
+            images.append(_picture(composed(entry.stem), Taken(entry, "", {})))
+    masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen.values()]
+    matched = match(images, masks, {})
+    owned = {image: [_as_said(mask, chosen[mask.entry]) for mask in found] for image, found in matched.owned.items()}
+    notes = [*not_read(left, "called masks that do not fit --masks"), *matched.notes]
+    return Parted(images, matched._replace(owned=owned), notes, has_masks=True)
+
+
+def _as_said(mask: Owned, taken: Taken) -> Owned:
+    """A mask with the reader or class that its pattern finds, where it does."""
+    said = _says(taken)
+    return Owned(mask.entry, "", said) if said else mask
 
 
 def _says(mask: Taken) -> str:
@@ -244,11 +293,11 @@ def is_called_a_mask(entry: SourceFile, silent: frozenset[PathParts] = frozenset
         silent: folders that say nothing of it (`source.labelled`).
         anywhere: a word for masks counts wherever it stands in a name.
     """
-    folders = [entry.parts[:depth] for depth in range(1, len(entry.parts))]
-    said = [read_folder(folder[-1]) for folder in folders if folder not in silent]
-    return any(folder.role == "mask" and folder.certain for folder in said) or says_mask(
-        composed(entry.stem), anywhere=anywhere
-    )
+    for depth in range(1, len(entry.parts)):
+        said = read_folder(entry.parts[depth - 1])
+        if said.role == "mask" and said.certain and entry.parts[:depth] not in silent:
+            return True
+    return says_mask(composed(entry.stem), anywhere=anywhere)
 
 
 def _mask(entry: SourceFile) -> Picture:
@@ -260,9 +309,10 @@ def _mask(entry: SourceFile) -> Picture:
 def _picture(name: str, file: Taken) -> Picture:
     """An image, called after its id and its channel: of `image{channel}` by the whole name, as it goes on a word."""
     group, split = _group(file.entry)
-    channel = file.names.get("channel")
-    whole = channel is not None and not channel[:1].isalnum()
-    stem = "_".join((name, *filter(None, [composed(file.entry.stem) if whole else channel])))
+    channel = file.names.get("channel", "")
+    if "channel" in file.names and not channel[:1].isalnum():
+        channel = composed(file.entry.stem)
+    stem = f"{name}_{channel}" if channel else name
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 
@@ -275,14 +325,13 @@ def _group(entry: SourceFile) -> tuple[tuple[str, ...], str | None]:
 
 def _images(entries: Sequence[SourceFile], pattern: str) -> dict[str, list[Taken]]:
     """The files of each image by its id, channels in the order of their names."""
-    found: dict[str, list[Taken]] = defaultdict(list)
+    found = defaultdict[str, list[Taken]](list)
     for file in _fitting(entries, pattern, "--images"):
         found[file.id].append(file)
-    doubles = [
-        f"{name}: {', '.join(one.entry.where for one in files)}"
-        for name, files in found.items()
-        if len({one.names.get("channel") for one in files}) < len(files)
-    ]
+    doubles = list[str]()
+    for name, files in found.items():
+        if len({one.names.get("channel") for one in files}) < len(files):
+            doubles.append(f"{name}: {', '.join(one.entry.where for one in files)}")
     if doubles:
         raise DataError(
             f"--images '{pattern}' gives {len(doubles)} ids to several images:\n{listed(doubles)}",
@@ -296,16 +345,18 @@ def _images(entries: Sequence[SourceFile], pattern: str) -> dict[str, list[Taken
 def _paths(entry: SourceFile) -> tuple[str, ...]:
     """The paths that a pattern may fit: of a DICOM series that of its folder, and of its first file."""
     file = PurePath(entry.locator).name
-    return (entry.where,) if file == entry.name or BETWEEN in entry.locator else (entry.where, f"{entry.where}/{file}")
+    if file == entry.name or BETWEEN in entry.locator:
+        return (entry.where,)
+    return entry.where, f"{entry.where}/{file}"
 
 
 def _fitting(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits, at least one; a DICOM series by its folder, or by its first file."""
     found = _fits(entries, pattern, flag, needs_id=needs_id)
     if not found:
+        among = f":\n{listed([entry.where for entry in entries])}" if entries else " that no other pattern fits"
         raise DataError(
-            f"{flag} '{pattern}' fits none of {counted(len(entries), 'file')}"
-            + (f":\n{listed([entry.where for entry in entries])}" if entries else " that no other pattern fits"),
+            f"{flag} '{pattern}' fits none of {counted(len(entries), 'file')}{among}",
             expected="a pattern of paths below the source; * stands for letters of one name, ** for folders",
             remedy="mend the pattern by the paths above",
             code="DATA-061",
@@ -322,17 +373,25 @@ def _fits(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id: b
     """The files that a pattern fits."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
     for entry in entries:
-        if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
-            found.append(_as_taken(entry, hit))
+        for where in _paths(entry):
+            if hit := expression.fullmatch(composed(where)):
+                found.append(_as_taken(entry, hit))
+                break
     return found
 
 
 def _as_taken(entry: SourceFile, hit: re.Match[str]) -> Taken:
+    """A file with what the names of a pattern are in its path."""
     groups = {name: text for name, text in hit.groupdict().items() if text is not None}
     ids = [name for name in groups if name == "id" or name.startswith("id_")]
     names = {name: groups[name] for name in _NAMES[1:] if name in groups}
+    return Taken(entry, "_".join(dict.fromkeys(groups[name] for name in ids)), names, _without(entry, hit, ids))
+
+
+def _without(entry: SourceFile, hit: re.Match[str], ids: Sequence[str]) -> str:
+    """The name of a file without the ids in it."""
     start, rest = len(composed(entry.where)) - len(composed(entry.name)), composed(entry.stem)
     for name in sorted(ids, key=hit.start, reverse=True):
         if hit.start(name) >= start:
             rest = rest[: hit.start(name) - start] + rest[hit.end(name) - start :]
-    return Taken(entry, "_".join(dict.fromkeys(groups[name] for name in ids)), names, rest)
+    return rest

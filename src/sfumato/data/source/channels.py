@@ -8,10 +8,11 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations
+from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.order import natural
-from sfumato.data.source.listing import SourceFile, ending_among
+from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.patterns import common_start
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import DATATYPES
@@ -92,28 +93,46 @@ def put_together(entries: Sequence[SourceFile], names: Sequence[str]) -> list[tu
         DataError: images lack channels, or files are called after none (all are listed).
     """
     known = {folded(name): name for name in names}
-    groups: dict[tuple[tuple[str, ...], str], dict[str, SourceFile]] = defaultdict(dict)
-    strange = list[SourceFile]()
+    images, strange = defaultdict[_Place, dict[str, SourceFile]](dict), list[str]()
     for entry in entries:
-        channel = _known_end(entry.stem, known)
-        if folded(channel) in known:
-            stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
-            folder = entry.parts[:-1]
-            place = folder[:-1] if folder and folder[-1] in DATATYPES else folder
-            groups[place, stem][known[folded(channel)]] = entry
+        end = _known_end(entry.stem, known)
+        if folded(end) in known:
+            images[_place(entry, end)][known[folded(end)]] = entry
         else:
-            strange.append(entry)
-    if not groups:
+            strange.append(f"{entry.where}: called after no channel")
+    if not images:
         return []
-    uneven = [
-        f"{'/'.join((*folder, stem))}: {', '.join(files)}"
-        for (folder, stem), files in groups.items()
-        if len(files) < len(names)
-    ]
-    uneven += [f"{entry.where}: called after no channel" for entry in strange]
-    if uneven:
-        raise _lack(uneven, names, "give a folder that holds all files of each image, named as the model was taught")
-    return [
-        (stem or (folder[-1] if folder else files[names[0]].stem), tuple(files[name] for name in names))
-        for (folder, stem), files in groups.items()
-    ]
+    uneven = list[str]()
+    for place, files in images.items():
+        if len(files) < len(names):
+            uneven.append(f"{'/'.join((*place.folder, place.stem))}: {', '.join(files)}")
+    if uneven or strange:
+        remedy = "give a folder that holds all files of each image, named as the model was taught"
+        raise _lack([*uneven, *strange], names, remedy)
+    found = list[tuple[str, tuple[SourceFile, ...]]]()
+    for place, files in images.items():
+        in_order = tuple(files[name] for name in names)
+        found.append((_called(place, in_order[0]), in_order))
+    return found
+
+
+class _Place(NamedTuple):
+    """Where the files of an image lie, and what their names have in common."""
+
+    folder: PathParts
+    stem: str
+
+
+def _place(entry: SourceFile, end: str) -> _Place:
+    """The place of a file whose name ends in a channel; folders that say how it was made are none, as in BIDS."""
+    folder = entry.parts[:-1]
+    if folder and folder[-1] in DATATYPES:
+        folder = folder[:-1]
+    return _Place(folder, entry.stem[: len(entry.stem) - len(end)].rstrip(" _-."))
+
+
+def _called(place: _Place, first: SourceFile) -> str:
+    """What an image is called: after what its files have in common, its folder, or its first file."""
+    if place.stem:
+        return place.stem
+    return place.folder[-1] if place.folder else first.stem

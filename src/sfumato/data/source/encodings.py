@@ -24,10 +24,11 @@ from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.mask_files import MaskFiles
 from sfumato.data.source.overlap import MASKS_COMPARED
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.undecided import MaskFiles, flags_for
+from sfumato.data.source.undecided import flags_for
 from sfumato.data.source.ways import way, way_of, with_reader
 from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError

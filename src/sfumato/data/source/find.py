@@ -7,36 +7,34 @@
     EDM-style bundles      bundle.py      ZIP, or a folder with dataset.json
     nnU-Net raw            nnunet.py      labels, regions, folds
     our own                manifest.py    a folder with manifest.csv: a prepared data set, toy data, samples
-    Python                                an iterable of cases, or `module:factory`
+    Python                 given.py       an iterable of cases, or `module:factory`
 
 Only listings and headers are read. Nothing is left out silently: what is not understood is either an error that lists
 it, or a note.
 """
 
-import importlib
 import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from shlex import quote
 
-from sfumato.data.formats.image import IMAGE_SUFFIXES, is_image_name
+from sfumato.data.formats.image import is_image_name
 from sfumato.data.formats.joined import mask_parts, mask_words
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.byhand import fitting_images, is_called_a_mask
+from sfumato.data.source.byhand import is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
 from sfumato.data.source.codes import codes_above, with_codes, without_codes
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.discovered import NOTHING_SAID, finalise_dataset
 from sfumato.data.source.discovered import DiscoveredDataset as DiscoveredDataset
 from sfumato.data.source.discovered import ReadOptions as ReadOptions
+from sfumato.data.source.given import given_by_python, is_factory
 from sfumato.data.source.idx import find_idx, find_idx_file, is_idx
 from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.listing import (
@@ -47,48 +45,41 @@ from sfumato.data.source.listing import (
     divided,
     files_below,
     in_order,
-    is_array,
-    is_picture_file,
-    is_scan,
     left_out,
 )
 from sfumato.data.source.lists import with_lists, with_named_splits
+from sfumato.data.source.main_kind import MainKind, is_of_a_kind, main_kind, refuse_table_alone
 from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
-from sfumato.data.source.pictured import are_previews, refuse_pictured, told_previews
+from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import SourceTable, says_more
-from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
+from sfumato.data.source.tabulated import NOTHING_JOINED, Tabulated, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
-from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
+from sfumato.data.source.unread import refuse_lone_masks, refuse_unread, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut_volumes, find_in_volumes
 from sfumato.data.source.which_table import (
     find_tables,
     names_all_files,
     patients_by_rows,
-    read_for,
     rows_beside,
     tables_above,
 )
-from sfumato.errors import DataError, UsageError, listed
+from sfumato.errors import DataError, UsageError
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
-FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names", "pages")
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 _WHOLE = ":"
 """What a locator says of an array that is one mask."""
-
-_KINDS = {"images": is_picture_file, "volumes": is_scan, "arrays": is_array}
-"""What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
 
 def find_cases(
@@ -105,37 +96,38 @@ def find_cases(
         DataError: nothing is there, names do not match (all are listed), or the form is not understood.
         UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
-    if not isinstance(source, Path | str):
-        return _as_said(_of_python(source, "the iterable"), None, hints)
-    if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
-        return _as_said(_of_python(_made(source), source), None, hints)
+    if not isinstance(source, Path | str) or is_factory(source):
+        return _as_said(given_by_python(source), None, hints)
     source = Path(source)
     if masks is not None and is_pattern(str(masks)):
         hints, masks = replace(hints, masks=str(masks)), None
-    masks = None if masks is None else Path(masks)
-    for path in (source, masks, hints.table):
+    folder = None if masks is None else Path(masks)
+    for path in (source, folder, hints.table):
         if path is not None:
             _refuse_nothing(path)
-    beside = None if masks is None else _masks_in(masks)
-    entries = None if beside is None else beside.entries
+    apart = None if folder is None else _masks_in(folder)
+    entries = None if apart is None else apart.entries
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
-    if masks is not None:
-        _refuse_unused_masks(masks, found)
-    said = () if beside is None else left_out(beside, [])
-    return _as_said(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), source, hints)
+    if folder is not None and apart is not None:
+        _refuse_unused_masks(folder, found)
+        about_masks = [f"masks: {note}" for note in left_out(apart, [])]
+        found = found._replace(notes=(*found.notes, *about_masks))
+    return _as_said(found, source, hints)
 
 
 def _as_said(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) -> DiscoveredDataset:
     """The same with the patients and the names of classes that a person said, and with what was said."""
-    own = source is not None and source.is_dir() and is_written_by_us(source)
-    found = found if own else with_label_words(found)
-    found = with_values(found, hints, look=not own)
-    found = found if own else with_shares(found, hints)
-    found = with_filled(found) if hints.fill_outlines and found.has_masks else found
+    is_ours = source is not None and source.is_dir() and is_written_by_us(source)
+    if is_ours:
+        found = with_values(found, hints, look=False)
+    else:
+        found = with_shares(with_values(with_label_words(found), hints, look=True), hints)
+    if hints.fill_outlines and found.has_masks:
+        found = with_filled(found)
     said = {name: getattr(hints, name) for name in _SAID if getattr(hints, name)}
     found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
-    if own:
+    if is_ours:
         return found
     told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
     return found._replace(notes=(*found.notes, *told))
@@ -173,48 +165,18 @@ def _refuse_unused_masks(masks: Path, found: DiscoveredDataset) -> None:
 
 def _refuse_unused_columns(source: Path, found: DiscoveredDataset, hints: ReadOptions) -> None:
     """Columns that a person named, where no table was read, must not be passed over."""
-    if hints.columns and found.form != "table":
-        named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
-        flags = " ".join(f"--{role}-column {quote(column)}" for role, column in hints.columns.items())
-        tables = [f"  {note}" for note in found.notes if "--labels " in note]
-        raise UsageError(
-            "\n".join(
-                [f"no table was read, so there is no column {named}: {source} was taken for {found.form}", *tables]
-            ),
-            expected="columns of a table about the images",
-            remedy=f"name the table with --labels{' as above' if tables else ''} {flags}, or leave the columns out",
-        )
-
-
-def _made(name: str) -> object:
-    """What the factory gives."""
-    module, _, function = name.partition(":")
-    try:
-        made: object = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"'{name}' is no file or folder, and no function that gives cases: {error}",
-            expected="a path, or module:factory with a function without arguments in a module that Python finds",
-            remedy="check the path, or set PYTHONPATH",
-        ) from error
-    return made
-
-
-def _of_python(given: object, name: str) -> DiscoveredDataset:
-    """Cases that a program made.
-
-    Raises:
-        UsageError: it gives something else, or nothing.
-        DataError: ids occur more than once.
-    """
-    items = tuple(given) if isinstance(given, Iterable) else (given,)
-    cases = [item for item in items if isinstance(item, Case)]
-    if not cases or len(cases) < len(items):
-        what = next((type(item).__name__ for item in items if not isinstance(item, Case)), "no cases")
-        raise UsageError(f"{name} gives {what}", expected="an iterable of sfumato.data.manifest.Case")
-    if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
-        raise DataError(f"{name}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
-    return finalise_dataset(cases, [], form="Python")
+    if not hints.columns or found.form == "table":
+        return
+    named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
+    flags = " ".join(f"--{role}-column {quote(column)}" for role, column in hints.columns.items())
+    finding = f"no table was read, so there is no column {named}: {source} was taken for {found.form}"
+    tables = [f"  {note}" for note in found.notes if "--labels " in note]
+    above = " as above" if tables else ""
+    raise UsageError(
+        "\n".join([finding, *tables]),
+        expected="columns of a table about the images",
+        remedy=f"name the table with --labels{above} {flags}, or leave the columns out",
+    )
 
 
 def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
@@ -247,25 +209,31 @@ def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: ReadOption
 
 
 def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
-    if masks is None and hints.table is None:
-        if _is_manifest(source / "manifest.csv"):
-            cases = read_manifest(source / "manifest.csv")
-            refuse_hidden(source, (case.image for case in cases))
-            return finalise_dataset(cases, [], form="manifest")
-        by_hand = hints.images is not None or hints.masks is not None  # which goes before what the source says
-        if not by_hand and (root := nnunet_root(source)):
-            return find_in_nnunet(root, hints)
-        if not by_hand and is_bundle(source):
-            return find_in_bundle(source, hints)
+    if masks is None and hints.table is None and (described := _as_described(source, hints)):
+        return described
     listing = without_twins(files_below(source))
-    described = nnunet_root(source)
-    listing = _without(listing, described / NAME) if described else listing
+    root = nnunet_root(source)
+    if root is not None:
+        listing = _without(listing, root / NAME)
     entries, codes = without_codes(listing.entries)
     found = _of_listing(source, listing._replace(entries=entries), masks, hints)
-    found = with_label_words(found, told=described is not None)
+    found = with_label_words(found, told=root is not None)
     if codes and not found.has_masks:  # they may be about the images
         return _of_listing(source, listing, masks, hints)
     return with_codes(found, codes or codes_above(masks), hints)
+
+
+def _as_described(source: Path, hints: ReadOptions) -> DiscoveredDataset | None:
+    """The cases of a folder that describes itself: our own, of nnU-Net, or a bundle; None for any other."""
+    if _is_manifest(source / "manifest.csv"):
+        cases = read_manifest(source / "manifest.csv")
+        refuse_hidden(source, (case.image for case in cases))
+        return finalise_dataset(cases, [], form="manifest")
+    if hints.images is not None or hints.masks is not None:  # what a person says goes before what the source says
+        return None
+    if root := nnunet_root(source):
+        return find_in_nnunet(root, hints)
+    return find_in_bundle(source, hints) if is_bundle(source) else None
 
 
 def _of_listing(
@@ -280,42 +248,52 @@ def _of_listing(
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
         return _by_named_table(hints.table, source, listing, masks, hints)
-    _refuse_table_alone(source, listing, hints)
-    kind, files, others, previews = _main_kind(source, listing, hints)
+    refuse_table_alone(source, listing, hints)
+    main = main_kind(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
-        refuse_lone_masks(files, others)
-    if kind == "images":
-        files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
-        masks = None if masks is None else list(map(_whole, masks))
-    perhaps = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
-    tables, notes, rows, wider, beside = find_tables(perhaps, files, source, hints)
-    if used := {*beside, rows.table} - {None}:
-        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) not in used])
-        others = [entry for entry in others if Path(entry.locator) not in used]
-    if tables:
-        found = _by_tables(tables, source, listing, masks, hints, follow=False, joined=wider)
+        refuse_lone_masks(main.files, main.others)
+    if main.kind == "images" and masks is None:
+        main = _with_arrays_as_masks(main)
+    elif main.kind == "images" and masks is not None:
+        masks = list(map(_whole, masks))
+    return _of_main_kind(source, listing, main, masks, hints)
+
+
+def _of_main_kind(
+    source: Path, listing: Listing, main: MainKind, masks: Sequence[SourceFile] | None, hints: ReadOptions
+) -> DiscoveredDataset:
+    """What the files of the main kind are: by the tables beside them that describe them, else by themselves."""
+    perhaps = [entry for entry in main.others if entry.name.lower().endswith((".csv", ".tsv"))]
+    tables = find_tables(perhaps, main.files, source, hints)
+    used = {*tables.beside, tables.rows.table} - {None}
+    if used:
+        listing = listing._replace(entries=_other_than(used, listing.entries))
+        main = main._replace(others=_other_than(used, main.others))
+    others = main.others
+    if tables.chosen:
+        found = _by_tables(tables.chosen, source, listing, masks, hints, follow=False, joined=tables.joined)
     else:
-        found, others = _without_table(source, listing, kind, files, others, masks, hints)
-    return with_rows(found, rows)._replace(notes=(*notes, *previews, *about_texts(others, files), *found.notes))
+        found, others = _without_table(source, listing, main, masks, hints)
+    notes = (*tables.notes, *main.notes, *about_texts(others, main.files), *found.notes)
+    return with_rows(found._replace(notes=notes), tables.rows)
+
+
+def _other_than(used: Collection[Path | None], entries: Sequence[SourceFile]) -> list[SourceFile]:
+    """The files other than the tables that are read."""
+    return [entry for entry in entries if Path(entry.locator) not in used]
 
 
 def _without_table(
-    source: Path,
-    listing: Listing,
-    kind: str,
-    files: Sequence[SourceFile],
-    others: list[SourceFile],
-    masks: Sequence[SourceFile] | None,
-    hints: ReadOptions,
+    source: Path, listing: Listing, main: MainKind, masks: Sequence[SourceFile] | None, hints: ReadOptions
 ) -> tuple[DiscoveredDataset, list[SourceFile]]:
     """What the files of a folder are by themselves, and the files that were not used."""
-    found = _of_kind(kind, files, masks, hints)
+    found, others = _of_kind(main, masks, hints), main.others
     if not found.has_masks and not hints.images_only:
-        found, others = _with_what_is_beside(found, files, others, source, hints)
+        found, others = _with_what_is_beside(found, main.files, others, source, hints)
     found, others = with_lists(found, others)
-    above = [] if found.classes or hints.images_only else tables_above(files, source, hints)
-    return found._replace(notes=(*left_out(listing, others, what=kind), *above, *found.notes)), others
+    above = [] if found.classes or hints.images_only else tables_above(main.files, source, hints)
+    return found._replace(notes=(*left_out(listing, others, what=main.kind), *above, *found.notes)), others
 
 
 def _with_what_is_beside(
@@ -340,31 +318,12 @@ def _with_what_is_beside(
     return found._replace(notes=(*said, *found.notes)), others
 
 
-def _refuse_table_alone(source: Path, listing: Listing, hints: ReadOptions) -> None:
-    """A folder with a table and no images: its images lie elsewhere, where only a table that a person names leads.
-
-    Raises:
-        DataError: it is one.
-    """
-    tables = [entry for entry in listing.entries if entry.name.lower().endswith((".csv", ".tsv"))]
-    if len(tables) != 1 or any(test(entry) for entry in listing.entries for test in _KINDS.values()):
-        return
-    path = Path(tables[0].locator)
-    read_for(path, [], hints)  # what is wrong with the table comes first
-    raise DataError(
-        f"{source} holds no images, but the table {path.name}",
-        expected="images below the folder: a table that nobody named leads to no other",
-        remedy=f"give the table itself, and its paths are followed: {path}",
-        code="DATA-002",
-    )
-
-
 def _masks_in(masks: Path) -> Listing:
     """The masks in a folder of their own, or a single one."""
     if masks.is_file():
         return Listing([SourceFile(str(masks.absolute()), (masks.name,))], 0)
     listing = files_below(masks)
-    found = [entry for entry in listing.entries if any(test(entry) for test in _KINDS.values())]
+    found = list(filter(is_of_a_kind, listing.entries))
     if not found:
         raise DataError(f"{masks} holds no masks", expected="images of masks", code="DATA-002")
     return listing._replace(entries=found)
@@ -386,72 +345,27 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _main_kind(
-    source: Path, listing: Listing, hints: ReadOptions
-) -> tuple[str, list[SourceFile], list[SourceFile], tuple[str, ...]]:
-    """What most files of a folder are, these files, all others that are not told yet, and a note on those that are.
-
-    Files that fit a person's pattern decide; pictures beside volumes are previews of these.
-
-    Raises:
-        DataError: there is nothing that could be an image.
-    """
-    sorted_out = {kind: divided(listing.entries, test) for kind, test in _KINDS.items()}
-    kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
-    meant = {kind: len(fitting_images(files, hints.images)) for kind, (files, _) in sorted_out.items()}
-    if any(meant.values()):
-        kind = max(meant, key=lambda kind: meant[kind])
-    elif kind == "images" and are_previews(sorted_out["images"][0], sorted_out["volumes"][0]):
-        previews = sorted_out["images"][0]
-        others = [entry for entry in sorted_out["volumes"][1] if not is_picture_file(entry)]
-        return "volumes", sorted_out["volumes"][0], others, (told_previews(previews),)
-    files, others = sorted_out[kind]
-    if not files:
-        raise _no_images(source, others)
-    return kind, files, others, ()
-
-
-def _no_images(source: Path, others: Sequence[SourceFile]) -> DataError:
-    """The error about a folder without images, with the endings of what it holds instead."""
-    endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
-    held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
-    first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
-    inside = told_inside(first) if first is not None else ""
-    held += f" ({inside})" if inside else ""
-    return DataError(
-        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
-        expected=f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)"
-        if held
-        else "give the folder that holds them (sub-folders are searched)",
-        code="DATA-002",
-    )
-
-
-def _with_arrays_as_masks(
-    files: list[SourceFile], others: list[SourceFile]
-) -> tuple[list[SourceFile], list[SourceFile]]:
+def _with_arrays_as_masks(main: MainKind) -> MainKind:
     """The pictures of a folder with the NPY files that folders or names call masks, where no picture is called so."""
-    drawn, rest = divided(others, lambda entry: entry.name.lower().endswith(".npy") and is_called_a_mask(entry))
-    if not drawn or any(map(is_called_a_mask, files)):
-        return files, others
-    return in_order([*files, *map(_whole, drawn)]), rest
+    drawn, rest = divided(main.others, lambda entry: entry.name.lower().endswith(".npy") and is_called_a_mask(entry))
+    if not drawn or any(map(is_called_a_mask, main.files)):
+        return main
+    return main._replace(files=in_order([*main.files, *map(_whole, drawn)]), others=rest)
 
 
 def _whole(mask: SourceFile) -> SourceFile:
     """A mask beside a picture; an NPY file is the whole of it."""
-    is_npy = mask.name.lower().endswith(".npy")
-    return mask._replace(locator=str(Locator(Path(mask.locator), _WHOLE))) if is_npy else mask
+    if not mask.name.lower().endswith(".npy"):
+        return mask
+    return mask._replace(locator=str(Locator(Path(mask.locator), _WHOLE)))
 
 
-def _of_kind(
-    kind: str, files: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: ReadOptions
-) -> DiscoveredDataset:
-    if kind == "volumes":
-        return find_in_volumes(files, masks, hints)
-    if kind == "arrays":
-        return find_in_array_files(files, masks, hints)
-    return _concluded(match_masks(files, masks=masks, hints=hints), hints)
+def _of_kind(main: MainKind, masks: Sequence[SourceFile] | None, hints: ReadOptions) -> DiscoveredDataset:
+    if main.kind == "volumes":
+        return find_in_volumes(main.files, masks, hints)
+    if main.kind == "arrays":
+        return find_in_array_files(main.files, masks, hints)
+    return _concluded(match_masks(main.files, masks=masks, hints=hints), hints)
 
 
 def _concluded(arranged: Arranged, hints: ReadOptions, *, form: str = "folders") -> DiscoveredDataset:
@@ -479,20 +393,26 @@ def _by_tables(
         follow: whether its paths may lead elsewhere: a person named it.
         joined: tables with what others say of the same images.
     """
-    images, others = divided(listing.entries, lambda entry: any(test(entry) for test in _KINDS.values()))
+    images, others = divided(listing.entries, is_of_a_kind)
     read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
-    others = [entry for entry in others if entry.locator not in paths]
+    found = _of_table_rows(read, hints)
+    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths])
+    return found._replace(
+        notes=(*left_out(listing, others), *found.notes),
+        outside=read.outside,
+        patients_by=f"the column '{read.patient_column}'" if read.patient_column else "",
+        unlabelled=read.unlabelled,
+    )
+
+
+def _of_table_rows(read: Tabulated, hints: ReadOptions) -> DiscoveredDataset:
+    """The pictures, the planes of volumes or the images of arrays that the rows of tables name."""
     if read.kind == "volumes":
-        found = cut_volumes(read.arranged, hints, form="table", headers=read.headers)
-    elif read.kind == "arrays":
-        found = expand(read.arranged, hints)._replace(form="table")
-    else:
-        found = _concluded(read.arranged, hints, form="table")
-    found, others = with_lists(found, others)
-    notes = (*left_out(listing, others), *found.notes)
-    column = f"the column '{read.patient_column}'" if read.patient_column else ""
-    return found._replace(notes=notes, outside=read.outside, patients_by=column, unlabelled=read.unlabelled)
+        return cut_volumes(read.arranged, hints, form="table", headers=read.headers)
+    if read.kind == "arrays":
+        return expand(read.arranged, hints)._replace(form="table")
+    return _concluded(read.arranged, hints, form="table")
 
 
 def _by_named_table(

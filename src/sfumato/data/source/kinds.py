@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sfumato.data.order import natural
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.words import (
     ABBREVIATED,
     ALPHANUMERIC,
@@ -59,17 +60,43 @@ def order_of(mask: Owned) -> tuple[object, ...]:
 def _kind(folder: str, rest: str) -> _Kind:
     below, own = tokens(folder), tokens(rest)
     both = (*own, *below)
-    of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
-    of_name = _words(rest)
-    reads = any(token.text in READERS or _counts(token) for token in both) or (
-        any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
+    texts = {token.text for token in both}
+    numbers = [token.number for token in both if token.number is not None]
+    of_folder, of_name = _words_of_folder(folder), _words(rest)
+    return _Kind(
+        name=of_folder or of_name,
+        number=numbers[0] if numbers else None,
+        reads=_reads(own, below),
+        family=tuple(_family(token, in_folder=token in below) for token in both if token.marks_mask),
+        view=not VIEWS.isdisjoint(texts),
+        secondary=not SECONDARY.isdisjoint(texts),
+        folder=of_folder,
+        suffix=of_name,
     )
-    reads = reads or any(_abbreviates(words, place) for words in (own, below) for place in range(len(words)))
-    number = next((token.number for token in both if token.number is not None), None)
-    family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
-    name = of_folder or of_name
-    view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
-    return _Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
+
+
+def _words_of_folder(folder: str) -> str:
+    """The words of the innermost folder that has some."""
+    for part in reversed(folder.split("/")):
+        if words := _words(part):
+            return words
+    return ""
+
+
+def _family(token: Token, *, in_folder: bool) -> str:
+    """A word for masks, without the plural; that of a folder with `/` behind."""
+    word = token.text.removesuffix("s")
+    return f"{word}/" if in_folder else word
+
+
+def _reads(own: Sequence[Token], below: Sequence[Token]) -> bool:
+    """Whether a name or folder is called after a reader: by a word, by a number that counts, or by both."""
+    both = (*own, *below)
+    if any(token.text in READERS or _counts(token) for token in both):
+        return True
+    if any(token.text == "manual" for token in both) and any(token.number is not None for token in both):
+        return True
+    return any(_abbreviates(words, place) for words in (own, below) for place in range(len(words)))
 
 
 def _counts(token: Token) -> bool:
@@ -85,6 +112,12 @@ def _abbreviates(words: Sequence[Token], place: int) -> bool:
 def mask_kind(mask: Owned) -> _Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
+
+
+def told_masks(masks: Sequence[Owned]) -> str:
+    """Patterns of masks with how many have each; those of other numbers, readers or words for masks are told apart."""
+    kinds = [mask_kind(mask) for mask in masks]
+    return told_files([mask.entry for mask in masks], [(kind.number, kind.reads, kind.family) for kind in kinds])
 
 
 def _words(text: str) -> str:

@@ -17,6 +17,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +80,11 @@ class _Part(NamedTuple):
     images: dict[str, dict[int, Path]]
     labels: dict[str, Path]
 
+    def image_files(self) -> Iterator[Path]:
+        """The files of all images."""
+        for channels in self.images.values():
+            yield from channels.values()
+
 
 def is_nnunet(folder: Path) -> bool:
     """Whether a folder is an nnU-Net raw data set."""
@@ -99,7 +105,8 @@ def nnunet_root(folder: Path) -> Path | None:
     if is_nnunet(folder):
         return folder
     inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() and is_nnunet(inside[0]) else None
+    is_all = len(inside) == 1 and inside[0].is_dir() and is_nnunet(inside[0])
+    return inside[0] if is_all else None
 
 
 def read_label_words(folder: Path) -> _Words | None:
@@ -110,8 +117,11 @@ def read_label_words(folder: Path) -> _Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (folder.resolve().name in _LABELS)
-    for path in (place / NAME for place in (folder, *above)):
+    places, real = [folder], folder.resolve()
+    if real.name in _LABELS:
+        places.append(real.parent)
+    for place in places:
+        path = place / NAME
         try:
             content = json.loads(read_file(path))
         except (OSError, ValueError, RecursionError) as error:
@@ -138,20 +148,28 @@ def with_label_words(found: DiscoveredDataset, *, told: bool = False) -> Discove
 def _with_label_words(found: DiscoveredDataset) -> DiscoveredDataset:
     if not found.has_masks or found.mask_names:
         return found
-    masks = (part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask))
-    folders = set[Path]()
-    for folder in (Locator.parse(mask).path.parent for mask in masks):
-        if folder.name not in _LABELS:
-            return found
-        folders.add(folder)
+    folders = _folders_of_labels(found)
     said = [read_label_words(folder) for folder in sorted(folders)]
-    words = said[0]
-    if words is None or any(others != words for others in said):
+    if not said or said[0] is None or any(others != said[0] for others in said):
         return found
-    note = f"{NAME} names the values of the masks"
     return found._replace(
-        mask_names=words.names, regions=words.regions, ignore=words.ignore, notes=(*found.notes, note)
+        mask_names=said[0].names,
+        regions=said[0].regions,
+        ignore=said[0].ignore,
+        notes=(*found.notes, f"{NAME} names the values of the masks"),
     )
+
+
+def _folders_of_labels(found: DiscoveredDataset) -> set[Path]:
+    """The folders of masks, all of which are those of labels of nnU-Net; none where one is another."""
+    folders = set[Path]()
+    for case in found.cases:
+        for part in chain.from_iterable(map(mask_parts, case.masks)):
+            folder = Locator.parse(part.locator).path.parent
+            if folder.name not in _LABELS:
+                return set()
+            folders.add(folder)
+    return folders
 
 
 def find_in_nnunet(folder: Path, hints: ReadOptions) -> DiscoveredDataset:
@@ -170,21 +188,27 @@ def find_in_nnunet(folder: Path, hints: ReadOptions) -> DiscoveredDataset:
         parts["train"] = _listed_part(folder, content["dataset"])
     arranged = _arranged(parts, hints)
     folds = _folds(folder, arranged.cases, arranged.notes)
-    arranged = arranged if folds else _with_lists(arranged, content, ending)
-    expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
-    if isinstance(expected, int) and expected != there:
-        arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
+    if not folds:
+        arranged = _with_lists(arranged, content, ending)
+    arranged.notes.extend(_about_number(content, arranged.cases))
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
         channels=_channels(parts["train"]),
-        notes=(*_told(folder, content, parts), *_beside(folder, parts), *found.notes),
+        notes=(_told(folder, content, parts), *_beside(folder, parts), *found.notes),
         mask_names=words.names,
         regions=words.regions,
         ignore=words.ignore,
         modality=_modality(content) or found.modality,
         folds=folds,
     )
+
+
+def _about_number(content: Mapping[str, Any], cases: Sequence[Case]) -> Iterator[str]:
+    """What is to be said where `dataset.json` counts other cases."""
+    expected, there = content.get("numTraining"), sum(case.split == "train" for case in cases)
+    if isinstance(expected, int) and expected != there:
+        yield f"{NAME} says numTraining {expected}, {there} cases are there"
 
 
 def _channels(part: _Part) -> tuple[str, ...]:
@@ -199,25 +223,30 @@ def _named_channels(content: Mapping[str, Any], part: _Part) -> int:
     return len(given) if isinstance(given, dict) and not _channels(part) else 0
 
 
-def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, _Part]) -> Iterator[str]:
+def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, _Part]) -> str:
     """The pairing, in a line."""
-
-    def entries(paths: Iterable[Path]) -> list[SourceFile]:
-        return [SourceFile(str(path), path.relative_to(folder).parts) for path in paths if path.is_relative_to(folder)]
-
-    images = [path for part in parts.values() for channels in part.images.values() for path in channels.values()]
+    images = [path for part in parts.values() for path in part.image_files()]
     masks = [path for part in parts.values() for path in part.labels.values()]
     given = content.get("channel_names") or content.get("modality") or {}
-    numbered = given.items() if isinstance(given, dict) else ()
-    names = [f"{int(number):04d} is {name}" for number, name in numbered if str(number).isdecimal()]
+    names = list[str]()
+    for number, name in given.items() if isinstance(given, dict) else ():
+        if str(number).isdecimal():
+            names.append(f"{int(number):04d} is {name}")
     named = f"; channels: {', '.join(names)}" if len(names) > 1 else ""
-    yield f"images: {told_files(entries(images))}{named}; masks: {told_files(entries(masks))}"
+    return f"images: {told_files(_below_root(images, folder))}{named}; masks: {told_files(_below_root(masks, folder))}"
+
+
+def _below_root(paths: Iterable[Path], folder: Path) -> list[SourceFile]:
+    """The files that lie below the folder of the data set."""
+    return [SourceFile(str(path), path.relative_to(folder).parts) for path in paths if path.is_relative_to(folder)]
 
 
 def _beside(folder: Path, parts: Mapping[str, _Part]) -> list[str]:
     """A note about files in other folders than those of nnU-Net."""
-    read = {str(path) for part in parts.values() for files in part.images.values() for path in files.values()}
-    read |= {str(path) for part in parts.values() for path in part.labels.values()}
+    read = set[str]()
+    for part in parts.values():
+        read.update(map(str, part.image_files()))
+        read.update(map(str, part.labels.values()))
     return not_read([entry for entry in files_below(folder).entries if entry.locator not in read], "in other folders")
 
 
@@ -242,11 +271,14 @@ def _malformed(path: Path, what: str) -> DataError:
 
 
 def _words(path: Path, content: Mapping[str, Any]) -> _Words:
-    names: dict[int, str] = {}
-    regions: dict[str, tuple[int, ...]] = {}
-    ignore = None
+    """What `dataset.json` says about the values of masks.
+
+    Raises:
+        DataError: a label is neither a value nor a list of values.
+    """
+    names, regions, ignore = dict[int, str](), dict[str, tuple[int, ...]](), None
     for key, value in content["labels"].items():
-        if isinstance(value, list) and value and all(_is_value(number) for number in value):
+        if isinstance(value, list) and value and all(map(_is_value, value)):
             regions[key] = tuple(value)
         elif _is_value(value) and key == "ignore":
             ignore = value
@@ -256,7 +288,7 @@ def _words(path: Path, content: Mapping[str, Any]) -> _Words:
             names[int(key)] = value
         else:
             raise _malformed(path, f"has the label '{key}' with the value {value!r}")
-    for number in sorted({number for values in regions.values() for number in values}):
+    for number in sorted(set(chain.from_iterable(regions.values()))):
         names.setdefault(number, f"label {number}")
     return _Words(dict(sorted(names.items())), regions, ignore)
 
@@ -275,22 +307,30 @@ def _modality(content: Mapping[str, Any]) -> str | None:
 
 def _parts(folder: Path, ending: str) -> dict[str, _Part]:
     """The files of all folders. Where a label is called as an image is, numbers are those of cases: `amos_0001`."""
-    stems = {
-        split: [
-            {_stem(path, ending): path for end in ends for path in _files(folder / f"{kind}{end}", ending)}
-            for kind in ("images", "labels")
-        ]
-        for split, ends in _PARTS.items()
-    }
-    are_channels = not any(images.keys() & labels.keys() for images, labels in stems.values())
-    return {split: _Part(_by_case(images, are_channels), labels) for split, (images, labels) in stems.items()}
+    images = {split: _by_stem(folder, "images", split, ending) for split in _PARTS}
+    labels = {split: _by_stem(folder, "labels", split, ending) for split in _PARTS}
+    are_channels = all(images[split].keys().isdisjoint(labels[split]) for split in _PARTS)
+    return {split: _Part(_by_case(images[split], are_channels), labels[split]) for split in _PARTS}
+
+
+def _by_stem(folder: Path, kind: str, split: str, ending: str) -> dict[str, Path]:
+    """The images or labels of a split by their names without ending."""
+    found = dict[str, Path]()
+    for end in _PARTS[split]:
+        for path in _files(folder / f"{kind}{end}", ending):
+            found[_stem(path, ending)] = path
+    return found
 
 
 def _by_case(images: Mapping[str, Path], are_channels: bool) -> dict[str, dict[int, Path]]:
-    by_case: dict[str, dict[int, Path]] = defaultdict(dict)
+    """The files of each image by their channel."""
+    by_case = defaultdict[str, dict[int, Path]](dict)
     for stem, path in images.items():
         found = CHANNEL.fullmatch(stem) if are_channels else None
-        by_case[found["case"] if found else stem][int(found["channel"]) if found else 0] = path
+        if found:
+            by_case[found["case"]][int(found["channel"])] = path
+        else:
+            by_case[stem][0] = path
     return dict(by_case)
 
 
@@ -340,43 +380,58 @@ def _arranged(parts: Mapping[str, _Part], hints: ReadOptions) -> Arranged:
     if not train.images:
         raise DataError("imagesTr holds no images", expected="imagesTr/case_0000.nii.gz ...", code="DATA-002")
     _check_channels({name: files for part in (*parts.values(), train) for name, files in part.images.items()})
-    notes, unpaired = list[str](), list[str]()
+    cases = [_case(name, part, split) for split, part in parts.items() for name in part.images]
+    if hints.images_only:
+        return Arranged([replace(case, masks=()) for case in cases], [], [])
     bare = [name for name in train.images if name not in train.labels]
     orphans = [name for part in parts.values() for name in part.labels if name not in part.images]
-    if hints.images_only:
-        everyone = [_case(name, part, split) for split, part in parts.items() for name in part.images]
-        return Arranged([replace(case, masks=()) for case in everyone], notes, unpaired)
+    notes = list[str]()
     if bare or orphans:
-        text = [
-            f"{len(names)} {what}:\n{listed(names)}"
-            for what, names in (("cases of imagesTr have no label", bare), ("labels have no image", orphans))
-            if names
-        ]
         if not hints.drop_unpaired:
-            raise DataError(
-                "\n  ".join(text),
-                expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
-                remedy="complete the data set"
-                + (", or leave these cases out with --drop-unpaired" if len(bare) < len(train.images) else ""),
-                code="DATA-010",
-            )
+            raise _without_partners(bare, orphans, len(train.images))
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
-        unpaired = [*bare, *orphans]
+    notes += _about_unlabelled(parts)
+    return Arranged([case for case in cases if case.masks], notes, [*bare, *orphans])
+
+
+def _without_partners(bare: Sequence[str], orphans: Sequence[str], images: int) -> DataError:
+    """The error that lists the cases for training without a label, and the labels without an image."""
+    lists, remedy = list[str](), "complete the data set"
+    if bare:
+        lists.append(f"{len(bare)} cases of imagesTr have no label:\n{listed(bare)}")
+    if orphans:
+        lists.append(f"{len(orphans)} labels have no image:\n{listed(orphans)}")
+    if len(bare) < images:
+        remedy += ", or leave these cases out with --drop-unpaired"
+    return DataError(
+        "\n  ".join(lists),
+        expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
+        remedy=remedy,
+        code="DATA-010",
+    )
+
+
+def _about_unlabelled(parts: Mapping[str, _Part]) -> Iterator[str]:
+    """What is to be said of images without labels that are not for training."""
     for split, part in parts.items():
         unlabelled = [files for name, files in part.images.items() if name not in part.labels]
         if split != "train" and unlabelled:
-            notes.append(f"cases of {unlabelled[0][0].parent.name} without labels, not used: {len(unlabelled)}")
-    cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
-    return Arranged(cases, notes, unpaired)
+            yield f"cases of {unlabelled[0][0].parent.name} without labels, not used: {len(unlabelled)}"
 
 
 def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
+    """Refuse cases that lack channels which others have.
+
+    Raises:
+        DataError: some do (all are listed).
+    """
     count = max(len(channels) for channels in images.values())
-    if uneven := [
-        f"{name}: {', '.join(f'{channel:04d}' for channel in sorted(channels))}"
-        for name, channels in images.items()
-        if sorted(channels) != list(range(count))
-    ]:
+    uneven = list[str]()
+    for name, channels in images.items():
+        if sorted(channels) != list(range(count)):
+            numbers = ", ".join(f"{channel:04d}" for channel in sorted(channels))
+            uneven.append(f"{name}: {numbers}")
+    if uneven:
         raise DataError(
             f"{counted(len(uneven), 'case lacks', 'cases lack')} channels:\n{listed(uneven)}",
             expected=f"the channels 0000 to {count - 1:04d} of each case",
@@ -393,16 +448,17 @@ def _case(name: str, part: _Part, split: str) -> Case:
 
 def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mapping[str, str], ...]:
     """The folds of the file in the folder, or of one beside it that names these cases."""
-    names = {case.id for case in cases if case.split == "train"}
+    there = {case.id for case in cases if case.split == "train"}
     for path in (folder / SPLITS_NAME, folder.parent / SPLITS_NAME):
         if not path.is_file():
             continue
         folds = read_splits(path)
-        foreign = sorted({name for fold in folds for name in fold} - names, key=natural)
+        names = set(chain.from_iterable(folds))
+        foreign = sorted(names - there, key=natural)
         if not foreign:
             notes.append(f"{path} divides the cases into {len(folds)} folds")
             return folds
-        if path.parent == folder or len(foreign) < len({name for fold in folds for name in fold}):
+        if path.parent == folder or len(foreign) < len(names):
             raise DataError(
                 f"{path}: {len(foreign)} cases are not in the data set:\n{listed(foreign)}",
                 expected="cases of labelsTr",
@@ -415,24 +471,39 @@ def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mappi
 
 def _with_lists(arranged: Arranged, content: Mapping[str, Any], ending: str) -> Arranged:
     """The same with the splits that lists of labelled cases say, unless one is in several."""
-    listed = [
-        (SPLIT_WORDS[key.lower()], _stem(Path(entry["label"]), ending))
-        for key, entries in content.items()
-        if key.lower() in SPLIT_WORDS and isinstance(entries, list)
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("label"), str)
-    ]
     there = {case.id for case in arranged.cases if case.split == "train"}
-    splits = {name: split for split, name in listed if name in there}
-    if set(splits.values()) <= {"train"}:
+    splits = defaultdict[str, list[str]](list)
+    for listed_case in _listed_cases(content, ending):
+        if listed_case.id in there:
+            splits[listed_case.id].append(listed_case.split)
+    last = {name: of_case[-1] for name, of_case in splits.items()}
+    if set(last.values()) <= {"train"}:
         return arranged
-    if twice := {name for split, name in listed if splits.get(name, split) != split}:
-        note = f"{NAME} lists cases of splits, not followed: {counted(len(twice), 'case')} would be in several"
+    if twice := sum(len(set(of_case)) > 1 for of_case in splits.values()):
+        note = f"{NAME} lists cases of splits, not followed: {counted(twice, 'case')} would be in several"
         return arranged._replace(notes=[*arranged.notes, note])
-    cases = [replace(case, split=splits.get(case.id, case.split)) for case in arranged.cases]
-    sizes = Counter(splits.values())
+    cases = [replace(case, split=last.get(case.id, case.split)) for case in arranged.cases]
+    sizes = Counter(last.values())
     told = ", ".join(f"{split} {sizes[split]}" for split in _PARTS if sizes[split])
     return arranged._replace(cases=cases, notes=[*arranged.notes, f"{NAME} lists the cases of splits: {told}"])
+
+
+class _ListedCase(NamedTuple):
+    """A case that `dataset.json` lists for a split."""
+
+    id: str
+    split: str
+
+
+def _listed_cases(content: Mapping[str, Any], ending: str) -> Iterator[_ListedCase]:
+    """The cases with a label in the lists of `dataset.json` that are called after splits."""
+    for key, entries in content.items():
+        split = SPLIT_WORDS.get(key.lower())
+        if split is None or not isinstance(entries, list):
+            continue
+        for entry in entries:
+            if isinstance(entry, dict) and isinstance(entry.get("label"), str):
+                yield _ListedCase(_stem(Path(entry["label"]), ending), split)
 
 
 def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: int, notes: list[str]) -> list[Case]:
@@ -442,11 +513,11 @@ def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: in
     if not 0 <= fold < len(folds):
         finding = f"fold {fold} was asked for, {SPLITS_NAME} has {len(folds)}"
         raise DataError(finding, expected=f"0 to {len(folds) - 1}", remedy="give another --fold", code="DATA-066")
-    divided = [replace(case, split=folds[fold].get(case.id, "test")) for case in cases]
-    held = sum(case.split == "train" and case.id not in folds[fold] for case in cases)
+    splits = folds[fold]
+    held = sum(case.split == "train" and case.id not in splits for case in cases)
     if held:
         notes.append(f"cases that fold {fold} does not mention, kept for testing: {held}")
-    return divided
+    return [replace(case, split=splits.get(case.id, "test")) for case in cases]
 
 
 def _expanded(arranged: Arranged, hints: ReadOptions, channels: int) -> DiscoveredDataset:

@@ -9,11 +9,12 @@ What they give is tried before it is told (`source.proposed`).
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.words import SIDES, tokens
 
 _NUMBER = re.compile(r"\d+")
@@ -33,7 +34,7 @@ class _Series(NamedTuple):
     numbers: list[_Numbers]
 
 
-def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> Iterator[list[tuple[str, str]]]:
+def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> Iterator[list[PatternPair]]:
     """For each kind of images and of masks the patterns of both, those with the fewest folders first.
 
     One of the two kinds must be most of all, so that the patterns are those of the set and not of a part of it.
@@ -68,56 +69,76 @@ def _merged(series: Sequence[_Series], name: str) -> list[_Series]:
         series: of images or masks.
         name: what stands for that folder in the pattern.
     """
-    groups = defaultdict[tuple[PathParts, PathParts], list[_Series]](list)
-    for one in series:
-        for place, part in enumerate(one.parts[:-1]):
-            if BLANK not in part:
-                groups[one.parts[:place], one.parts[place + 1 :]].append(one)
     merged, used = list[_Series](), set[PathParts]()
-    for (before, behind), group in sorted(groups.items(), key=lambda item: -len(item[1])):
-        often = Counter(numbers for one in group for numbers in set(one.numbers))
-        shared = sum(count > 1 for count in often.values())
-        if 2 * shared > len(often) and used.isdisjoint(one.parts for one in group):
-            merged.append(_Series((*before, name, *behind), [numbers for one in group for numbers in one.numbers]))
-            used |= {one.parts for one in group}
+    for around, group in sorted(_differing_in_a_folder(series).items(), key=lambda item: -len(item[1])):
+        paths = {one.parts for one in group}
+        if used.isdisjoint(paths) and _share_numbers(group):
+            numbers = [each for one in group for each in one.numbers]
+            merged.append(_Series((*around.before, name, *around.behind), numbers))
+            used |= paths
     return [*merged, *(one for one in series if one.parts not in used)]
 
 
-def _patterns(image: _Series, mask: _Series) -> Iterator[tuple[str, str]]:
-    kept = _kept(image, mask)
-    named = [
-        [tuple(numbers[place] for place in places) for numbers in one.numbers]
-        for one, places in zip((image, mask), kept, strict=True)
-    ]
-    known = set(named[0])
-    if not kept[0] or 2 * sum(numbers in known for numbers in named[1]) <= len(named[1]):
+class _Around(NamedTuple):
+    """A path without one of its folders."""
+
+    before: PathParts
+    behind: PathParts
+
+
+def _differing_in_a_folder(series: Sequence[_Series]) -> Mapping[_Around, list[_Series]]:
+    """Series whose paths are the same but for one folder without a number."""
+    groups = defaultdict[_Around, list[_Series]](list)
+    for one in series:
+        for place, part in enumerate(one.parts[:-1]):
+            if BLANK not in part:
+                groups[_Around(one.parts[:place], one.parts[place + 1 :])].append(one)
+    return groups
+
+
+def _share_numbers(group: Sequence[_Series]) -> bool:
+    """Whether most numbers of some series come again in another of them."""
+    often = Counter(numbers for one in group for numbers in set(one.numbers))
+    return 2 * sum(count > 1 for count in often.values()) > len(often)
+
+
+def _patterns(image: _Series, mask: _Series) -> Iterator[PatternPair]:
+    """Patterns of images and masks of the same numbers, those with the fewest folders first."""
+    of_image, of_mask = _kept(image, mask)
+    known, drawn = set(_numbers_at(image, of_image)), _numbers_at(mask, of_mask)
+    if not of_image or 2 * sum(numbers in known for numbers in drawn) <= len(drawn):
         return
-    both = [_filled(one, places) for one, places in zip((image, mask), kept, strict=True)]
-    common = len(
-        list(takewhile(lambda parts: parts[0] == parts[1], zip(*(parts[:-1] for parts in both), strict=False)))
-    )
+    image_path, mask_path = _filled(image, of_image), _filled(mask, of_mask)
+    folders = zip(image_path[:-1], mask_path[:-1], strict=False)
+    common = sum(1 for _ in takewhile(lambda both: both[0] == both[1], folders))
     for cut in range(common, -1, -1):
-        images, masks = ("**/" * (cut > 0) + "/".join(parts[cut:]) for parts in both)
-        if "{id}" in images and "{id}" in masks:
-            yield images, masks
+        start = "**/" if cut else ""
+        pair = PatternPair(start + "/".join(image_path[cut:]), start + "/".join(mask_path[cut:]))
+        if "{id}" in pair.images and "{id}" in pair.masks:
+            yield pair
+
+
+def _numbers_at(series: _Series, places: Sequence[int]) -> list[_Numbers]:
+    """The numbers at some places of the path of each file."""
+    return [tuple(numbers[place] for place in places) for numbers in series.numbers]
 
 
 def _kept(image: _Series, mask: _Series) -> tuple[list[int], list[int]]:
     """Which numbers of the paths tell images apart: those that are not the same in all of both, or else of each."""
-    first = image.numbers[0], mask.numbers[0]
-    if len(first[0]) == len(first[1]):
-        every = [*image.numbers, *mask.numbers]
-        kept = [place for place in range(len(first[0])) if len({numbers[place] for numbers in every}) > 1]
+    if len(image.numbers[0]) == len(mask.numbers[0]):
+        kept = _differing([*image.numbers, *mask.numbers])
         return kept, kept
-    images, masks = (
-        [place for place in range(len(one.numbers[0])) if len({numbers[place] for numbers in one.numbers}) > 1]
-        for one in (image, mask)
-    )
-    return images, masks
+    return _differing(image.numbers), _differing(mask.numbers)
+
+
+def _differing(files: Sequence[_Numbers]) -> list[int]:
+    """The places at which the numbers of some files are not the same."""
+    return [place for place, numbers in enumerate(zip(*files, strict=True)) if len(set(numbers)) > 1]
 
 
 def _filled(series: _Series, kept: Sequence[int]) -> PathParts:
     """The path of a series with {id} for the numbers that are kept, and the others as they stand."""
-    pieces, numbers = "/".join(series.parts).split(BLANK), series.numbers[0]
-    shown = ["{id}" if place in kept else number for place, number in enumerate(numbers)]
-    return tuple("".join(text for pair in zip(pieces, [*shown, ""], strict=True) for text in pair).split("/"))
+    path = "/".join(series.parts)
+    for place, number in enumerate(series.numbers[0]):
+        path = path.replace(BLANK, "{id}" if place in kept else number, 1)
+    return tuple(path.split("/"))

@@ -1,6 +1,7 @@
 """How far the masks of an image lie on one another, measured on a sample of a set."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -38,7 +39,8 @@ _FULL = 0.95
 VIEW = 0.3
 """Share of the image that a field of view has at least."""
 
-_Item = TypeVar("_Item", bound=Sequence[Owned])
+_Masks = TypeVar("_Masks", bound=Sequence[Owned])
+_Item = TypeVar("_Item")
 _Shown = Bool[np.ndarray, "..."]
 
 
@@ -87,27 +89,49 @@ class _Overlap(NamedTuple):
         )
 
 
-def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
-    """How far the masks of images with several lie on one another; None where none could be compared."""
-    shares, dice, filled = list[float](), list[float](), list[bool]()
-    drawn_at_all = drawn_twice = 0
-    images = {id(masks): image for image, masks in several.items()}
-    for masks in sampled(list(several.values())):
-        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS_COMPARED]]
-        drawn = [area for area in areas if area is not None and area.any()]
-        filled += [_fills_rim(area) for area in drawn]
+@dataclass
+class _Tally:
+    """What was measured of some images."""
+
+    shares: list[float] = field(default_factory=list)
+    dice: list[float] = field(default_factory=list)
+    filled: list[bool] = field(default_factory=list)
+    drawn_at_all: int = 0
+    drawn_twice: int = 0
+
+    def add(self, drawn: Sequence[_Shown]) -> None:
+        """Measure the masks of an image that show something."""
+        self.filled += map(_fills_rim, drawn)
         if len(drawn) > 1 and len({area.shape for area in drawn}) == 1:
             times = np.sum(drawn, axis=0)
-            drawn_at_all, drawn_twice = drawn_at_all + int((times > 0).sum()), drawn_twice + int((times > 1).sum())
+            self.drawn_at_all += int((times > 0).sum())
+            self.drawn_twice += int((times > 1).sum())
         for one, other in combinations(drawn, 2):
             if one.shape == other.shape:
-                both, sizes = int((one & other).sum()), (int(one.sum()), int(other.sum()))
-                shares.append(both / min(sizes))
-                dice.append(2 * both / sum(sizes))
-        if len(shares) >= ENOUGH:
+                self._compare(one, other)
+
+    def _compare(self, one: _Shown, other: _Shown) -> None:
+        both, sizes = int((one & other).sum()), (int(one.sum()), int(other.sum()))
+        self.shares.append(both / min(sizes))
+        self.dice.append(2 * both / sum(sizes))
+
+    def overlap(self) -> _Overlap | None:
+        """The whole; None where no two could be compared."""
+        if not self.shares:
+            return None
+        doubled = self.drawn_twice / max(1, self.drawn_at_all)
+        return _Overlap(tuple(self.shares), tuple(self.dice), doubled, float(np.mean(self.filled)))
+
+
+def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
+    """How far the masks of images with several lie on one another; None where none could be compared."""
+    tally, first = _Tally(), next(iter(several.values()))[0]
+    for image, masks in _spread(list(several.items()), _sample_size(first)):
+        areas = [object_in(mask.entry.locator, image) for mask in masks[:MASKS_COMPARED]]
+        tally.add([area for area in areas if area is not None and area.any()])
+        if len(tally.shares) >= ENOUGH:
             break
-    doubled = drawn_twice / max(1, drawn_at_all)
-    return _Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
+    return tally.overlap()
 
 
 def _fills_rim(area: _Shown) -> bool:
@@ -118,20 +142,33 @@ def _fills_rim(area: _Shown) -> bool:
 
 def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
     """Which of two kinds of masks shows the field of view: it is large and holds all of the other; None for neither."""
-    holds = [list[bool](), list[bool]()]
+    could_be = [True, True]
     for one, other in sampled(pairs):
-        areas = [object_in(mask.entry.locator) for mask in (one, other)]
-        if areas[0] is None or areas[1] is None or areas[0].shape != areas[1].shape:
+        first, second = object_in(one.entry.locator), object_in(other.entry.locator)
+        if first is None or second is None or first.shape != second.shape:
             return None
-        for place, (outer, inner) in enumerate(((areas[0], areas[1]), (areas[1], areas[0]))):
-            held = (outer & inner).sum() >= 0.99 * inner.sum()
-            holds[place].append(bool(held and outer.mean() >= VIEW and outer.sum() >= 1.5 * inner.sum()))
-    return next((place for place, held in enumerate(holds) if held and all(held)), None)
+        could_be[0] &= _is_view_of(first, second)
+        could_be[1] &= _is_view_of(second, first)
+    return could_be.index(True) if any(could_be) else None
 
 
-def sampled(items: Sequence[_Item]) -> Sequence[_Item]:
+def _is_view_of(outer: _Shown, inner: _Shown) -> bool:
+    """Whether an object is large, and holds all of another."""
+    held = (outer & inner).sum() >= 0.99 * inner.sum()
+    return bool(held and outer.mean() >= VIEW and outer.sum() >= 1.5 * inner.sum())
+
+
+def sampled(items: Sequence[_Masks]) -> Sequence[_Masks]:
     """Some, spread over all; more are there than are looked at when nothing can be compared."""
-    count = VOLUMES_COMPARED if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES_COMPARED
+    return _spread(items, _sample_size(items[0][0]))
+
+
+def _sample_size(mask: Owned) -> int:
+    """How many images of a set are looked at: few where they are volumes."""
+    return VOLUMES_COMPARED if is_volume(Locator.parse(mask.entry.locator).path) else IMAGES_COMPARED
+
+
+def _spread(items: Sequence[_Item], count: int) -> Sequence[_Item]:
     return items[:: max(1, -(-len(items) // count))]
 
 

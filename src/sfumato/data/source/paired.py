@@ -1,12 +1,15 @@
 """The patterns of the images that have masks, where other pictures of their names stand beside them without any."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.source.byhand import compiled
-from sfumato.data.source.listing import PathParts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Parted
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import pattern
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.ways import patterns_of
 from sfumato.data.source.words import read_folder
 
@@ -19,25 +22,37 @@ def way_of_paired(parted: Parted) -> str:
     owned = parted.matched.owned
     images = {image.entry.locator: image for image in parted.images}
     paired = [images[locator] for locator in owned if locator in images]
-    named = {image.stem for image in paired}
     bare = [images[locator] for locator in parted.matched.bare if locator in images]
-    if not paired or not bare or not all(image.stem in named for image in bare):
+    if not paired or not _are_further(bare, paired):
         return ""
-    if any(read_folder(part).role == "mask" for image in bare for part in image.entry.parts[:-1]):  # masks too, perhaps
-        return ""
-    first = paired[0]
-    masks = [mask.entry for image in paired for mask in owned[image.entry.locator]]
-    both = patterns_of(first.entry.locator, owned[first.entry.locator][0])
+    first = paired[0].entry.locator
+    both = patterns_of(first, owned[first][0])
     if not both:
         return ""
-    image_pattern = _anywhere(both[0], [image.entry.parts[:-1] for image in paired])
-    mask_pattern = _anywhere(both[1], [mask.parts[:-1] for mask in masks])
-    meant, drawn = compiled(image_pattern, "--images"), compiled(mask_pattern, "--masks")
-    fits = all(meant.fullmatch(image.entry.where) for image in paired) and all(
-        drawn.fullmatch(mask.where) for mask in masks
-    )
-    others = any(one.fullmatch(image.entry.where) for image in bare for one in (meant, drawn))
-    return f"--images '{image_pattern}' --masks '{mask_pattern}'" if fits and not others else ""
+    drawn = [image.entry for image in paired]
+    masks = [mask.entry for image in drawn for mask in owned[image.locator]]
+    image_pattern = _anywhere(both.images, [image.parts[:-1] for image in drawn])
+    mask_pattern = _anywhere(both.masks, [mask.parts[:-1] for mask in masks])
+    meant, of_masks = compiled(image_pattern, "--images"), compiled(mask_pattern, "--masks")
+    if len(_fitting(meant, drawn)) < len(drawn) or len(_fitting(of_masks, masks)) < len(masks):
+        return ""
+    others = [image.entry for image in bare]
+    if _fitting(meant, others) or _fitting(of_masks, others):
+        return ""
+    return PatternPair(image_pattern, mask_pattern).flags()
+
+
+def _are_further(bare: Sequence[Picture], paired: Sequence[Picture]) -> bool:
+    """Whether images without masks have the names of others that have some, and no folder says that they are masks."""
+    names = {image.stem for image in paired}
+    if not bare or any(image.stem not in names for image in bare):
+        return False
+    folders = {folder for image in bare for folder in image.entry.parts[:-1]}
+    return all(read_folder(folder).role != "mask" for folder in folders)
+
+
+def _fitting(pattern: re.Pattern[str], files: Sequence[SourceFile]) -> list[SourceFile]:
+    return [file for file in files if pattern.fullmatch(file.where)]
 
 
 def _anywhere(text: str, folders: Sequence[PathParts]) -> str:

@@ -36,14 +36,18 @@ class Pointed(NamedTuple):
 
     def entries(self, locators: Iterable[str], known: Sequence[SourceFile]) -> list[SourceFile]:
         """Entries of files, with their paths below the root; of others, below the folder that they share."""
-        listed_already = {entry.locator: entry for entry in known if entry.locator not in self.names}
+        known_already = {entry.locator: entry for entry in known if entry.locator not in self.names}
         paths = {locator: self.names.get(locator, Path(locator)) for locator in locators}
         outside = [path.parent for path in paths.values() if not path.is_relative_to(self.root)]
         shared = Path(os.path.commonpath(outside)) if outside else self.root
-        return [listed_already.get(name) or SourceFile(name, self._parts(path, shared)) for name, path in paths.items()]
+        entries = list[SourceFile]()
+        for name, path in paths.items():
+            entries.append(known_already.get(name) or SourceFile(name, self._parts(path, shared)))
+        return entries
 
     def _parts(self, path: Path, shared: Path) -> tuple[str, ...]:
-        return path.relative_to(self.root if path.is_relative_to(self.root) else shared).parts or (path.name,)
+        above = self.root if path.is_relative_to(self.root) else shared
+        return path.relative_to(above).parts or (path.name,)
 
     def used(self, images: Sequence[str], channels: Sequence[Sequence[str]]) -> set[str]:
         """All files that are images or parts of one."""
@@ -74,36 +78,69 @@ def _kind(image: str) -> str:
     return "volumes" if is_volume(Path(image)) else "pictures"
 
 
+class _Asked(NamedTuple):
+    """What a table names that a DICOM volume may be: folders, and files, by what is written there."""
+
+    folders: Mapping[str, Path]
+    files: Mapping[str, Path]
+
+    def places(self) -> set[Path]:
+        """The folders that are looked into."""
+        return {*self.folders.values(), *(path.parent for path in self.files.values())}
+
+
+class _Volume(NamedTuple):
+    """A DICOM volume of a folder; contours have a header on their image only."""
+
+    header: VolumeHeader | None
+    files: tuple[Path, ...]
+
+
 def volumes_at(locators: Iterable[str], root: Path) -> Pointed:
     """What the files and folders are that a table names; only the folders of DICOM files are looked into.
 
     Raises:
         DataError: a folder holds no volume or several, or DICOM files are damaged.
     """
-    asked = {locator: Path(locator) for locator in locators}
-    folders = {locator: path for locator, path in asked.items() if path.is_dir()}
-    files = {name: path for name, path in asked.items() if name not in folders and _is_dicom(path)}
-    root = root.absolute()
-    if not folders and not files:
-        return Pointed(root, {}, {}, {}, frozenset())
-    volumes: dict[str, str] = {}
-    headers: dict[str, VolumeHeader] = {}
-    names: dict[str, Path] = {}
+    asked = _asked(locators)
+    volumes, headers, names = dict[str, str](), dict[str, VolumeHeader](), dict[str, Path]()
     members = set[str]()
-    for place in {*folders.values(), *(path.parent for path in files.values())}:
-        inside = _volumes_below(place, deep=place in folders.values())
-        for locator, path in folders.items():
-            if path == place:
-                volumes[locator] = _only(path, inside)
-        owner = {str(file): name for name, (_, own) in inside.items() for file in own}
-        volumes |= {locator: owner[str(path)] for locator, path in files.items() if str(path) in owner}
-        for name, (header, own) in inside.items():
-            if header is not None:  # contours have one on their image only
-                headers[name] = header
-            members |= set(map(str, own))
-            alone = len(own) > 1 and sum(len(other) > 1 for _, other in inside.values()) == 1
-            names[name] = Path(name).parent if alone else Path(name)
-    return Pointed(root, volumes, headers, names, frozenset(members))
+    for place in asked.places():
+        inside = _volumes_below(place, deep=place in asked.folders.values())
+        volumes |= _volumes_of(asked, place, inside)
+        names |= _called(inside)
+        for name, volume in inside.items():
+            if volume.header is not None:
+                headers[name] = volume.header
+            members.update(map(str, volume.files))
+    return Pointed(root.absolute(), volumes, headers, names, frozenset(members))
+
+
+def _asked(locators: Iterable[str]) -> _Asked:
+    folders, files = dict[str, Path](), dict[str, Path]()
+    for locator in locators:
+        path = Path(locator)
+        if path.is_dir():
+            folders[locator] = path
+        elif _is_dicom(path):
+            files[locator] = path
+    return _Asked(folders, files)
+
+
+def _volumes_of(asked: _Asked, place: Path, inside: Mapping[str, _Volume]) -> dict[str, str]:
+    """The volume of each locator that names a folder, or a file of it."""
+    volumes = {locator: _only(path, inside) for locator, path in asked.folders.items() if path == place}
+    owner = {str(file): name for name, volume in inside.items() for file in volume.files}
+    for locator, path in asked.files.items():
+        if str(path) in owner:
+            volumes[locator] = owner[str(path)]
+    return volumes
+
+
+def _called(inside: Mapping[str, _Volume]) -> dict[str, Path]:
+    """What the volumes of a folder are called: the only one of several files after the folder."""
+    series = [name for name, volume in inside.items() if len(volume.files) > 1]
+    return {name: Path(name).parent if series == [name] else Path(name) for name in inside}
 
 
 def as_large_as(image: str, found: Sequence[str]) -> list[str]:
@@ -119,13 +156,9 @@ def _is_dicom(path: Path) -> bool:
     return not path.name.lower().endswith(FILES) and is_volume(path)
 
 
-def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[VolumeHeader | None, tuple[Path, ...]]]:
+def _volumes_below(folder: Path, *, deep: bool) -> dict[str, _Volume]:
     """The DICOM volumes of a folder by their locators, with their files; also those further below, if `deep`."""
-    entries = (
-        files_below(folder).entries
-        if deep
-        else [SourceFile(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()]
-    )
+    entries = files_below(folder).entries if deep else _files_in(folder)
     scans = [Path(entry.locator) for entry in entries if is_scan(entry) and _is_dicom(Path(entry.locator))]
     if not scans:
         return {}
@@ -134,13 +167,20 @@ def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[VolumeHeader 
     volumes = [one for one in list_volumes(scans) if one.kind != "skipped"]
     if deep and any(one.kind == "image" for one in volumes):  # a folder is named for the images in it
         volumes = [one for one in volumes if one.kind == "image"]
-    return {str(one.path): (one.header, one.files) for one in volumes}
+    return {str(one.path): _Volume(one.header, one.files) for one in volumes}
+
+
+def _files_in(folder: Path) -> list[SourceFile]:
+    """The files that lie in a folder itself."""
+    return [SourceFile(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()]
 
 
 def _only(folder: Path, inside: Mapping[str, object]) -> str:
     if len(inside) != 1:
+        several = f"{len(inside)} DICOM volumes:\n{listed(sorted(inside))}"
+        held = several if inside else "no DICOM volumes"
         raise DataError(
-            f"{folder} holds {len(inside) or 'no'} DICOM volumes{':' * bool(inside)}\n{listed(sorted(inside))}".strip(),
+            f"{folder} holds {held}",
             expected="a folder with one series, or the path of one of the files of a series",
             remedy="name a file of the series that is meant",
             code="DATA-051",

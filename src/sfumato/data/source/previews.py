@@ -8,7 +8,7 @@
 They are left out where an image of their name is there, and a line says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from sfumato.data.source.listing import PathParts
@@ -27,28 +27,38 @@ def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Pi
         drawn: whether there are masks beside them.
     """
     words = PREVIEWS | COLOURS if drawn else PREVIEWS
-    stems = [_stem_of_preview(picture.entry.parts[:-1], picture.stem, words) for picture in images]
-    if not any(stems):
-        return list(images), []
-    known = {shared_stem(picture.stem) for picture, stem in zip(images, stems, strict=True) if not stem}
-    called = {picture: stem for picture, stem in zip(images, stems, strict=True) if stem}
-    made = {picture: stem for picture, stem in called.items() if shared_stem(stem) in known}
+    called, plain = dict[Picture, str](), list[Picture]()
+    for picture in images:
+        if stem := _stem_of_preview(picture.entry.parts[:-1], picture.stem, words):
+            called[picture] = stem
+        else:
+            plain.append(picture)
+    made = _made_of(called, plain, words) if called else {}
     if not made:
         return list(images), []
-    homes = {picture.entry.parts[:-1] for picture in made if _is_of_previews(picture.entry.parts[:-1], words)}
-    made |= {
-        picture: stem  # of an image that is lost, by its folder and by its name
-        for picture, stem in called.items()
-        if picture.entry.parts[:-1] in homes and stem != picture.stem
-    }
+    return [picture for picture in images if picture not in made], [_told(made)]
+
+
+def _made_of(called: Mapping[Picture, str], plain: Sequence[Picture], words: frozenset[str]) -> dict[Picture, str]:
+    """Of pictures that are called previews those of an image, and those of lost images in the folders of these."""
+    known = {shared_stem(picture.stem) for picture in plain}
+    made = {picture: stem for picture, stem in called.items() if shared_stem(stem) in known}
+    folders = {picture.entry.parts[:-1] for picture in made}
+    homes = {folder for folder in folders if _is_of_previews(folder, words)}
+    beside = {picture: stem for picture, stem in called.items() if picture.entry.parts[:-1] in homes}
+    lost = {picture: stem for picture, stem in beside.items() if stem != picture.stem}
+    return made | lost
+
+
+def _told(made: Mapping[Picture, str]) -> str:
+    """The line about previews, and how they are taken for images all the same."""
     where = told_files([picture.entry for picture in made], [picture.entry.parts[:-1] for picture in made])
     first, stem = next(iter(made.items()))
     pattern = "/".join((*first.entry.parts[:-1], first.entry.name.replace(stem, "{id}", 1)))
-    note = (
+    return (
         f"pictures made of masks or images, not used: {where}; images of their names are beside them. If these are the "
         f"images: --images '{pattern}'"
     )
-    return [picture for picture in images if picture not in made], [note]
 
 
 def _stem_of_preview(folders: PathParts, name: str, words: frozenset[str]) -> str:

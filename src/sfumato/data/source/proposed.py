@@ -17,24 +17,21 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import cycle, islice, takewhile
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
-from sfumato.data.source.byhand import by_patterns
-from sfumato.data.source.discovered import ReadOptions
-from sfumato.data.source.listing import SourceFile, ending_among
+from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.numbered import patterns_by_numbers
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start
-from sfumato.errors import DataError, UsageError
 
 _NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
 
 _SHOWN = 8
 """Proposals that are told."""
-
-_Patterns = tuple[str, str]
 
 
 def flags_for_pairs(
@@ -48,19 +45,26 @@ def flags_for_pairs(
         among: all files of the source, to which patterns apply.
         kept: how many images have masks already: patterns that find fewer are no way.
     """
-    ways = (
-        [[found]]
-        if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks]))
-        else [
-            *_patterns_of_kinds(images, masks),
-            *patterns_by_numbers(images, masks),
-            *_patterns_of_folders(images, masks),
-        ]
-    )
     bare = {one.locator for one in images}
-    works = [next((one for one in several if _pairs(one, among, bare) > max(1, kept)), None) for several in ways]
-    told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
+    told = list[str]()
+    for alternatives in _proposals(images, masks):
+        for patterns in alternatives:
+            if _pairs(patterns, among, bare) > max(1, kept):
+                told.append(patterns.flags())
+                break
     return ", or ".join(told[:_SHOWN])
+
+
+def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
+    """Patterns that may pair images with masks; of each list the first that does is told."""
+    of_cases = patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
+    if of_cases is not None:
+        return [[of_cases]]
+    return [
+        *_patterns_of_kinds(images, masks),
+        *patterns_by_numbers(images, masks),
+        *_patterns_of_folders(images, masks),
+    ]
 
 
 def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequence[Owned]]) -> str:
@@ -70,22 +74,32 @@ def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequenc
         others: the pictures, called after the image beside them with a word behind.
         owned: the masks of each image, in its folder.
     """
-    images = {Path(image).name for image in owned}
-    masks = [mask.entry for of_image in owned.values() for mask in of_image]
-    beside = all(Path(mask.entry.locator).parent == Path(image).parent for image, of in owned.items() for mask in of)
-    if len(images) > 1 or not beside or any(len(entry.parts) < 2 for entry in masks):
+    patterns = _patterns_of_channels(owned)
+    if patterns is None:
         return ""
-    ending, names = ending_among(images), sorted({mask.name for mask in masks})
-    image = f"**/{{id}}/{images.pop().removesuffix(ending)}{{channel}}{ending}"
-    mask = f"**/{{id}}/{names[0] if len(names) == 1 else '{class}' + ending_among(names)}"
-    among = [*(SourceFile(name, (*_folders_of(name, masks), Path(name).name)) for name in owned), *others, *masks]
-    try:
-        matched = by_patterns(among, None, ReadOptions(images=image, masks=mask)).matched
-    except (DataError, UsageError):
+    masks = [mask.entry for of_image in owned.values() for mask in of_image]
+    images = [SourceFile(name, (*_folders_of(name, masks), Path(name).name)) for name in owned]
+    matched = patterns.matched([*images, *others, *masks])
+    if matched is None or matched.orphans or matched.owned.keys() != owned.keys():
         return ""
     taken = {channel.entry for files in matched.channels.values() for channel in files}
-    works = matched.owned.keys() == owned.keys() and taken.issuperset(others) and not matched.orphans
-    return f"--images '{image}' --masks '{mask}'" if works else ""
+    return patterns.flags() if taken.issuperset(others) else ""
+
+
+def _patterns_of_channels(owned: Mapping[str, Sequence[Owned]]) -> PatternPair | None:
+    """Patterns of images of one name with channels behind it, and of the masks beside them; None for any others."""
+    images, names = {Path(image).name for image in owned}, set[str]()
+    for image, masks in owned.items():
+        for mask in masks:
+            if Path(mask.entry.locator).parent != Path(image).parent or len(mask.entry.parts) < 2:
+                return None
+            names.add(mask.entry.name)
+    if len(images) > 1:
+        return None
+    ending = ending_among(images)
+    image_name = images.pop().removesuffix(ending)
+    mask_name = names.pop() if len(names) == 1 else "{class}" + ending_among(sorted(names))
+    return PatternPair(f"**/{{id}}/{image_name}{{channel}}{ending}", f"**/{{id}}/{mask_name}")
 
 
 def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
@@ -94,17 +108,16 @@ def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
     return next(mask.parts[:-1] for mask in masks if os.path.dirname(mask.locator) == folder)  # noqa: PTH120
 
 
-def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
+def _pairs(patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
     """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
-    try:
-        matched = by_patterns(among, None, ReadOptions(images=patterns[0], masks=patterns[1])).matched
-    except (DataError, UsageError):
+    matched = patterns.matched(among)
+    if matched is None:
         return 0
     drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
     return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
 
 
-def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns | None:
+def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPair | None:
     """The patterns that pair images with masks by the folders in which both lie; None where they share none.
 
     The names of both must come again in the folders of other cases.
@@ -115,55 +128,80 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns 
     """
     if not images or not masks or any(BETWEEN in locator for locator in (*images, *masks)):
         return None
-    root, drawn = len(Path(os.path.commonpath([*images, *masks])).parts), _of_readers(masks)
-    image, mask = (Path(locator).parts[root:] for locator in (images[0], drawn))
-    shared = 0
-    while shared < min(len(image), len(mask)) - 1 and image[shared] == mask[shared]:
-        shared += 1
-    beside = [name for folder, name in map(os.path.split, images) if folder == os.path.dirname(images[0])]  # noqa: PTH120
+    drawn = _of_readers(masks)
+    root = len(Path(os.path.commonpath([*images, *masks])).parts)
+    image, mask = Path(images[0]).parts[root:], Path(drawn).parts[root:]
+    shared = _shared_folders(image, mask)
+    beside = _names_beside(images)
     again = Counter(map(os.path.basename, (*images, drawn, *masks)))
     if not shared or any(again[name] < 2 for name in beside) or again[mask[-1]] < 3:
         return None
-    if len(beside) > 1 and len({re.sub(r"\d+", "", name) for name in beside}) == 1 and mask[-1] in beside:
-        return None  # frames, whose masks have their numbers
-    case, names = "{id}/" * shared, [_channels(beside), _readers(mask[-1], masks)]
-    rest = ["/".join((*parts[shared:-1], name)) for parts, name in zip((image, mask), names, strict=True)]
-    return f"**/{case}{rest[0]}", f"**/{case}{rest[1]}"
+    if mask[-1] in beside and _are_frames(beside):
+        return None
+    case = "**/" + "{id}/" * shared
+    image_pattern = "/".join((*image[shared:-1], _channels(beside)))
+    mask_pattern = "/".join((*mask[shared:-1], _readers(mask[-1], masks)))
+    return PatternPair(case + image_pattern, case + mask_pattern)
 
 
-def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+def _shared_folders(one: PathParts, other: PathParts) -> int:
+    """How many folders two paths begin with are the same."""
+    folders = zip(one[:-1], other[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], folders))
+
+
+def _names_beside(images: Sequence[str]) -> list[str]:
+    """The names of the images in the folder of the first."""
+    home, _ = os.path.split(images[0])
+    return [name for folder, name in map(os.path.split, images) if folder == home]
+
+
+def _are_frames(names: Sequence[str]) -> bool:
+    """Whether several names differ by numbers alone, as those of frames do, whose masks have their numbers."""
+    return len(names) > 1 and len({re.sub(r"\d+", "", name) for name in names}) == 1
+
+
+def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
     """Patterns of images and masks of the same names in folders called after what they show, each kind once."""
-    kinds = [_by_folder(entries) for entries in (images, masks)]
-    names = [{entry.stem for of_kind in found.values() for entry in of_kind} for found in kinds]
-    alike = [
-        [
-            f"**/{folder}/{{id}}{ending_among([entry.name for entry in of_kind])}"
-            for folder, of_kind in found.items()
-            if 2 * sum(entry.stem in others for entry in of_kind) > len(of_kind)
-        ]
-        for found, others in zip(kinds, reversed(names), strict=True)
-    ]
-    if not all(alike) or sum(map(len, alike)) < 3:
+    of_images, of_masks = _of_kinds(images, masks), _of_kinds(masks, images)
+    if not of_images or not of_masks or len(of_images) + len(of_masks) < 3:
         return []
-    most = max(map(len, alike))
-    return [[(alike[0][place % len(alike[0])], alike[1][place % len(alike[1])])] for place in range(most)]
+    most = max(len(of_images), len(of_masks))
+    both = zip(cycle(of_images), cycle(of_masks), strict=False)
+    return [[PatternPair(*patterns)] for patterns in islice(both, most)]
 
 
-def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+def _of_kinds(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> list[str]:
+    """A pattern for each folder most of whose files have the name of one of the others, by its name."""
+    names = {entry.stem for folder in _by_folder(others).values() for entry in folder}
+    patterns = list[str]()
+    for folder, inside in _by_folder(files).items():
+        if 2 * sum(entry.stem in names for entry in inside) > len(inside):
+            patterns.append(f"**/{folder}/{{id}}{ending_among([entry.name for entry in inside])}")
+    return patterns
+
+
+def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
     """Patterns of masks in first folders called after those of the images and one word or number behind, by file."""
-    names, places = ({entry.parts[-1] for entry in images}, {entry.parts[-2:-1] for entry in images})
+    names = {entry.name for entry in images}
     if len(names) != 1 or any(len(entry.parts) < 3 for entry in (*images, *masks)):
         return []
-    owners, behind = {entry.parts[0] for entry in images}, set[tuple[str, str]]()
+    behind = _behind_owners(masks, {entry.parts[0] for entry in images})
+    place = common_start(sorted({entry.parts[-2] for entry in images}))
+    if len({word for word, _ in behind}) != 1 or not re.search(r"[^\W\d]", place):
+        return []  # folders without words hold the images as well as parts of them
+    image = f"{{id}}/**/{place}*/{names.pop()}"
+    return [[PatternPair(image, f"{{id}}{word}/**/{name}")] for word, name in sorted(behind)]
+
+
+def _behind_owners(masks: Sequence[SourceFile], owners: AbstractSet[str]) -> set[tuple[str, str]]:
+    """What the first folders of masks have behind the name of a folder of images, each with the name of a mask."""
+    behind = set[tuple[str, str]]()
     for mask in masks:
         owner = re.sub(r"[ _.-][^ _.-]+$", "", mask.parts[0])
         if owner in owners and owner != mask.parts[0]:
             behind.add((mask.parts[0].removeprefix(owner), mask.name))
-    place = common_start(sorted(name for (name,) in places))
-    if len({word for word, _ in behind}) != 1 or not re.search(r"[^\W\d]", place):
-        return []  # folders without words hold the images as well as parts of them
-    image = f"{{id}}/**/{place}*/{names.pop()}"
-    return [[(image, f"{{id}}{word}/**/{name}")] for word, name in sorted(behind)]
+    return behind
 
 
 def _by_folder(entries: Iterable[SourceFile]) -> Mapping[str, list[SourceFile]]:

@@ -18,9 +18,10 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import mask_kind
+from sfumato.data.source.mask_files import MaskFiles
 from sfumato.data.source.overlap import MASKS_COMPARED, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import MaskFiles, flags_for, unclear
+from sfumato.data.source.undecided import flags_for, unclear
 from sfumato.data.source.ways import way, ways_of_kinds, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -45,21 +46,23 @@ def not_of_one_class(several: MaskFiles) -> str:
     """
     if any(Locator.parse(mask.entry.locator).member for masks in several.values() for mask in masks[:1]):
         return ""
-    rich, held, seen = dict[str, int](), dict[str, bool](), dict[str, int]()
+    values, holds_all = dict[str, int](), defaultdict[str, list[bool]](list)
     for masks in sampled(list(several.values())):
         shown = list(_shown(masks[:MASKS_COMPARED]))  # a hundred volumes of a scan are more than memory holds
         for one in shown:
             if len(one.values) > 1 and max(one.values) <= _LARGEST:
-                rich[one.name] = max(rich.get(one.name, 0), len(one.values))
+                values[one.name] = max(values.get(one.name, 0), len(one.values))
             others = [other.area for other in shown if other is not one and other.area.shape == one.area.shape]
             if 1 < len(others) == len(masks) - 1 and one.area.any():
-                same = bool((np.logical_or.reduce(others) == one.area).all())
-                held[one.name] = held.get(one.name, True) and same
-                seen[one.name] = seen.get(one.name, 0) + 1
-    if rich:
-        return f"{', '.join(f'{name} has {count} values' for name, count in rich.items())}, beside files of other names"
-    all_held = [name for name, same in held.items() if same and seen[name] > 1]
-    return f"{all_held[0]} shows what the others show together, and nothing else" if all_held else ""
+                together = np.logical_or.reduce(others)
+                holds_all[one.name].append(bool((together == one.area).all()))
+    if values:
+        told = ", ".join(f"{name} has {count} values" for name, count in values.items())
+        return f"{told}, beside files of other names"
+    for name, each in holds_all.items():
+        if len(each) > 1 and all(each):
+            return f"{name} shows what the others show together, and nothing else"
+    return ""
 
 
 def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:
@@ -76,13 +79,15 @@ def instead(several: MaskFiles, why: str) -> DataError:
     """The error about such masks, with the patterns of each kind of them."""
     shown = [f"{image}: {', '.join(mask.entry.where for mask in masks)}" for image, masks in several.items()]
     choices = "; ".join(ways_of_kinds(several))
+    if choices:
+        remedy = f"choose one: {choices}. With --classes-by folder or suffix each file is a class all the same"
+    else:
+        remedy = flags_for(several)
     return DataError(
         f"{counted(len(several), 'image has', 'images have')} several masks, and these are no files of a class each: "
         f"{why}\n{listed(shown)}",
         expected="one file of masks for each image, or a file for each class",
-        remedy=f"choose one: {choices}. With --classes-by folder or suffix each file is a class all the same"
-        if choices
-        else flags_for(several),
+        remedy=remedy,
         code="DATA-011",
     )
 

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from sfumato.data.formats.archive import Array, array_headers, read_array
@@ -50,22 +51,26 @@ def sets_of(entries: Sequence[SourceFile]) -> dict[PathParts, dict[str, StoredAr
     """
     if not has_image_array([entry.stem for entry in entries]):
         return None
-    sets: dict[PathParts, dict[str, StoredArray]] = defaultdict(dict)
+    sets = defaultdict[PathParts, dict[str, StoredArray]](dict)
     for entry in entries:
-        path = Path(entry.locator)
-        if path.suffix.lower() != ".npy":
-            return None
-        stored = StoredArray(path, "", array_headers(path)[""])
-        named = SET_NAME.fullmatch(entry.stem) or entry.stem in CLASS_NAMES
-        if not named and stored.header.dtype.kind not in "SU":
-            return None
         part = tuple(folder for folder in entry.parts[:-1] if not _is_role(folder))
-        if entry.stem in sets[part]:
+        stored = _array_of_set(entry)
+        if stored is None or entry.stem in sets[part]:
             return None
         sets[part][entry.stem] = stored
     if len(sets) > 1 and not all(map(_is_part, _differing(list(sets)))):
         return None
     return dict(sets)
+
+
+def _array_of_set(entry: SourceFile) -> StoredArray | None:
+    """The array of an NPY file that is called after what it is of a set, or that holds texts; None for any other."""
+    path = Path(entry.locator)
+    if path.suffix.lower() != ".npy":
+        return None
+    stored = StoredArray(path, "", array_headers(path)[""])
+    is_named = SET_NAME.fullmatch(entry.stem) or entry.stem in CLASS_NAMES
+    return stored if is_named or stored.header.dtype.kind in "SU" else None
 
 
 def _is_role(folder: str) -> bool:
@@ -75,7 +80,8 @@ def _is_role(folder: str) -> bool:
 
 def _differing(parts: Sequence[PathParts]) -> list[str]:
     """The names of folders that are not those of all parts."""
-    return [folder for part in parts for folder in part if not all(folder in other for other in parts)]
+    common = set(parts[0]).intersection(*parts)
+    return [folder for part in parts for folder in part if folder not in common]
 
 
 def _is_part(folder: str) -> bool:
@@ -87,22 +93,30 @@ def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: Rea
     if len(sets) == 1:
         return find_in_set(next(iter(sets.values())), hints)
     differing = {folder.lower() for folder in _differing(list(sets))}
-    cases, notes, told = list[Case](), list[str](), defaultdict[str, list[str]](list)
+    cases, notes, mask_names = list[Case](), list[str](), dict[int, str]()
+    parts_by_note = defaultdict[str, list[str]](list)
     for part in sorted(sets, key=lambda parts: natural("/".join(parts))):
         if not has_image_array(list(sets[part])):
             notes.append(f"{'/'.join(part)}: {', '.join(sets[part])} without images, not used")
             continue
         found = find_in_set(sets[part], hints)
         name = _name([folder for folder in part if folder.lower() in differing])
-        split = next((WORDS_OF_SPLITS[word] for folder in part if (word := folder.lower()) in WORDS_OF_SPLITS), None)
-        own = "patients" not in sets[part]
-        cases += [_of_part(case, name, split, own=own) for case in found.cases]
+        is_own = "patients" not in sets[part]
+        cases += [_of_part(case, name, _split_of(part), own=is_own) for case in found.cases]
         for note in found.notes:
-            told[note].append(name)
-        names = found.mask_names
-    notes += [f"{', '.join(parts)}: {note}" for note, parts in told.items()]
-    said_by = next(filter(None, (_said_by(each) for each in sets.values())), "")
-    return finalise_dataset(cases, notes, form="npy")._replace(mask_names=names, patients_by=said_by)
+            parts_by_note[note].append(name)
+        mask_names = dict(found.mask_names)
+    notes += [f"{', '.join(parts)}: {note}" for note, parts in parts_by_note.items()]
+    patients_by = _said_by(chain.from_iterable(sets.values()))
+    return finalise_dataset(cases, notes, form="npy")._replace(mask_names=mask_names, patients_by=patients_by)
+
+
+def _split_of(part: PathParts) -> str | None:
+    """The split that the first folder says which says one."""
+    for folder in part:
+        if split := WORDS_OF_SPLITS.get(folder.lower()):
+            return split
+    return None
 
 
 def _name(folders: Sequence[str]) -> str:
@@ -124,25 +138,32 @@ def find_in_set(stored: Mapping[str, StoredArray], hints: ReadOptions) -> Discov
     Raises:
         DataError: the arrays have other shapes, or do not fit each other.
     """
-    named = {name: array for name, array in stored.items() if SET_NAME.fullmatch(name)}
-    by_split: dict[str, dict[str, StoredArray]] = {}
-    for name, array in named.items():
-        found = SET_NAME.fullmatch(name)
-        if found is not None:
-            role = "images" if found["role"] == "volumes" else found["role"]
-            by_split.setdefault(found["split"] or "", {})[role] = array
+    by_split = _by_split(stored)
     cases, notes = list[Case](), list[str]()
     for split in sorted(by_split, key=["", *_SPLITS].index):
         if "images" in by_split[split]:
             part = _part(by_split[split], split, hints)
-            cases, notes = cases + list(part.cases), notes + list(part.notes)
+            cases += part.cases
+            notes += part.notes
         else:
             notes.append(f"{split}_labels or masks without {split}_images: not used")
-    if unused := [name for name in stored if name not in named and name not in CLASS_NAMES]:
-        notes.append(f"arrays of other names, not used: {', '.join(_about(name, stored[name]) for name in unused)}")
-    form = "npz" if next(iter(named.values())).key else "npy"
-    concluded = finalise_dataset(cases, list(dict.fromkeys(notes)), form=form)._replace(patients_by=_said_by(named))
-    return _with_class_names(concluded, stored)
+    named = [name for name in stored if SET_NAME.fullmatch(name)]
+    unused = [_about(name, array) for name, array in stored.items() if name not in (*named, *CLASS_NAMES)]
+    if unused:
+        notes.append(f"arrays of other names, not used: {', '.join(unused)}")
+    form = "npz" if stored[named[0]].key else "npy"
+    found = finalise_dataset(cases, list(dict.fromkeys(notes)), form=form)
+    return _with_class_names(found._replace(patients_by=_said_by(named)), stored)
+
+
+def _by_split(stored: Mapping[str, StoredArray]) -> dict[str, dict[str, StoredArray]]:
+    """The arrays of each split by their roles; those without a split by the split ""."""
+    by_split = defaultdict[str, dict[str, StoredArray]](dict)
+    for name, array in stored.items():
+        if found := SET_NAME.fullmatch(name):
+            role = "images" if found["role"] == "volumes" else found["role"]
+            by_split[found["split"] or ""][role] = array
+    return by_split
 
 
 def _said_by(names: Iterable[str]) -> str:
@@ -161,39 +182,41 @@ def _about(name: str, array: StoredArray) -> str:
 
 def _with_class_names(found: DiscoveredDataset, stored: Mapping[str, StoredArray]) -> DiscoveredDataset:
     """The same with names instead of numbers, where arrays hold the names of classes."""
-    classes, pixels = (
-        [str(name) for name in read_array(stored[key].path, stored[key].key)] if key in stored else []
-        for key in CLASS_NAMES
-    )
-    numbers = {str(number): name for number, name in enumerate(classes)}
-    cases = tuple(replace(case, label=numbers.get(case.label or "", case.label)) for case in found.cases)
-    return found._replace(
-        cases=cases,
-        classes=tuple(sorted({case.label for case in cases if case.label is not None}, key=natural)),
-        mask_names=dict(enumerate(pixels)),
-    )
+    classes, pixels = [_texts(stored[key]) if key in stored else [] for key in CLASS_NAMES]
+    names = {str(number): name for number, name in enumerate(classes)}
+    cases = tuple(replace(case, label=names.get(case.label or "", case.label)) for case in found.cases)
+    labels = {case.label for case in cases if case.label is not None}
+    return found._replace(cases=cases, classes=tuple(sorted(labels, key=natural)), mask_names=dict(enumerate(pixels)))
+
+
+def _texts(array: StoredArray) -> list[str]:
+    """The values of an array as texts."""
+    return [str(value) for value in read_array(array.path, array.key)]
 
 
 def _part(arrays: Mapping[str, StoredArray], split: str, hints: ReadOptions) -> DiscoveredDataset:
-    images, labels = arrays["images"], arrays.get("labels")
-    masks = arrays.get("masks")
+    """The cases of a split."""
+    images, labels, masks = arrays["images"], arrays.get("labels"), arrays.get("masks")
     if masks is None and labels is not None and len(labels.shape) >= 3:
         labels, masks = None, labels  # labels of pixels
     axes = axes_beside(images.shape, masks.shape, counted=True) if masks else None
     axes = axes or axes_of(str(images), images.shape, counted=True, slice_axis=hints.slice_axis)
-    names: Sequence[str | None] = [None] * axes.cases
-    if labels is not None:
-        names = image_classes(str(labels), read_array(labels.path, labels.key), axes.cases)
+    names = _labels(labels, axes.cases)
     drawn, told = _drawn(images, axes, masks, hints) if masks else ([], [])
     ids = _ids(arrays.get("ids"), axes.cases, split)
     owners = _owners(arrays.get("patients"), axes.cases)
-    cases = [
-        case
-        for row, label in enumerate(names)
-        for case in planes(Case(id=ids[row], image="", label=label, patient=owners[row]), row, (images, axes), drawn)
-    ]
-    cases = [replace(case, split=_SPLITS.get(split)) for case in cases]
+    cases = list[Case]()
+    for row in range(axes.cases):
+        case = Case(id=ids[row], image="", label=names[row], patient=owners[row], split=_SPLITS.get(split))
+        cases += planes(case, row, (images, axes), drawn)
     return finalise_dataset(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
+
+
+def _labels(labels: StoredArray | None, count: int) -> Sequence[str | None]:
+    """The class of each image; None where nobody said."""
+    if labels is None:
+        return [None] * count
+    return image_classes(str(labels), read_array(labels.path, labels.key), count)
 
 
 def _drawn(
@@ -210,13 +233,16 @@ def _drawn(
 def _ids(given: StoredArray | None, count: int, split: str) -> list[str]:
     """The ids that the file has for its images, if they are different and safe as file names; else numbers."""
     if given is not None and given.shape == (count,):
-        names = [str(name) for name in read_array(given.path, given.key)]
-        if len(set(names)) == count and all(
-            bare(name) == name and not name.startswith(".") and is_safe_id(name) for name in names
-        ):
+        names = _texts(given)
+        if len(set(names)) == count and all(map(_is_plain_id, names)):
             return names
-    digits = len(str(count - 1))
-    return [f"{split}_{row:0{digits}d}" if split else f"{row:0{digits}d}" for row in range(count)]
+    digits, start = len(str(count - 1)), f"{split}_" if split else ""
+    return [f"{start}{row:0{digits}d}" for row in range(count)]
+
+
+def _is_plain_id(name: str) -> bool:
+    """Whether a text can be the name of a file, and is no path."""
+    return bare(name) == name and not name.startswith(".") and is_safe_id(name)
 
 
 def _owners(given: StoredArray | None, count: int) -> Sequence[str | None]:
@@ -233,7 +259,7 @@ def _owners(given: StoredArray | None, count: int) -> Sequence[str | None]:
             expected="the name or number of one patient for each image",
             code="DATA-019",
         )
-    return [str(name) for name in read_array(given.path, given.key)]
+    return _texts(given)
 
 
 def image_classes(where: str, values: Array, count: int) -> list[str]:
@@ -244,15 +270,20 @@ def image_classes(where: str, values: Array, count: int) -> list[str]:
     """
     if values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and _one_hot(values):
         values = values.argmax(1)
-    if values.size != count or (values.dtype.kind == "f" and (values % 1).any()):
-        finding = f"{where} has the shape {values.shape} for {count} images"
+    if values.size != count or _has_fractions(values):
         raise DataError(
-            finding,
+            f"{where} has the shape {values.shape} for {count} images",
             expected="one class number per image",
             remedy="store one class for each image; several findings per image are not read",
             code="DATA-019",
         )
-    return [str(int(value)) if values.dtype.kind in "fbiu" else str(value) for value in values.reshape(-1)]
+    if values.dtype.kind in "fbiu":
+        return [str(int(value)) for value in values.reshape(-1)]
+    return [str(value) for value in values.reshape(-1)]
+
+
+def _has_fractions(values: Array) -> bool:
+    return values.dtype.kind == "f" and bool((values % 1).any())
 
 
 def _one_hot(values: Array) -> bool:

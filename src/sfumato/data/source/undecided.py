@@ -1,17 +1,15 @@
 """What is said where nobody can know what several masks of an image are, with the flags that decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from sfumato.data.source.kinds import name_by
 from sfumato.data.source.listing import ending_among
+from sfumato.data.source.mask_files import MaskFiles
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.ways import ways_of_kinds
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
-
-MaskFiles = Mapping[str, list[Owned]]
-"""The mask files of each image by its locator."""
 
 
 def flags_for(owned: MaskFiles, ways: Sequence[str] = ()) -> str:

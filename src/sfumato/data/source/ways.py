@@ -6,18 +6,14 @@ liver/tissue/1.png, liver/mask/1.png ...       --images '*/tissue/{id}.png' --ma
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from os import sep
 from pathlib import Path
 
-from sfumato.data.source.byhand import by_patterns
-from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start, pattern
-from sfumato.errors import DataError, UsageError
-
-_Patterns = tuple[str, str]
 
 _MOST = 6
 """Kinds of masks whose flags are told."""
@@ -38,8 +34,10 @@ def way_of(owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool]
         wanted: whether a mask is of the kind; each image that has some has one.
     """
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
-    found = next((both for both in _patterns(pairs) if _give(both, owned, pairs)), None) if pairs else None
-    return flags(found) if found else ""
+    for patterns in _patterns(pairs) if pairs else ():
+        if _give(patterns, owned, pairs):
+            return patterns.flags()
+    return ""
 
 
 def ways_of_kinds(owned: Mapping[str, Sequence[Owned]]) -> Iterator[str]:
@@ -55,12 +53,7 @@ def is_like(mask: Owned, other: Owned) -> bool:
     return (mask.folder, mask.rest) == (other.folder, other.rest)
 
 
-def flags(patterns: _Patterns) -> str:
-    """Patterns as they are typed."""
-    return f"--images '{patterns[0]}' --masks '{patterns[1]}'"
-
-
-def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[_Patterns]:
+def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[PatternPair]:
     """Patterns that may fit images and masks: with {id} in their names, or in a folder of both too."""
     places = [(_below(image, mask.entry), mask.entry.parts) for image, mask in pairs]
     names = {_names(image, mask) for image, mask in pairs}
@@ -77,27 +70,26 @@ def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[_Patterns]:
         yield _joined(cases, both)
 
 
-def _joined(folders: Sequence[Sequence[str]], names: _Patterns) -> _Patterns:
-    image, mask = ("/".join((*parts, name)) for parts, name in zip(folders, names, strict=True))
-    return image, mask
+def _joined(folders: Sequence[Sequence[str]], names: PatternPair) -> PatternPair:
+    """Patterns of the folders and the names of images, and of those of masks."""
+    of_images, of_masks = folders
+    return PatternPair("/".join((*of_images, names.images)), "/".join((*of_masks, names.masks)))
 
 
-def _names(image: str, mask: Owned) -> _Patterns:
+def _names(image: str, mask: Owned) -> PatternPair:
     """The names of an image and its mask, with what they have in common as {id}."""
-    found = patterns_of(image, mask) or (image, mask.entry.name)
-    return Path(found[0]).name, Path(found[1]).name
+    found = patterns_of(image, mask) or PatternPair(image, mask.entry.name)
+    return PatternPair(Path(found.images).name, Path(found.masks).name)
 
 
-def _give(both: _Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
+def _give(patterns: PatternPair, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
     """Whether patterns give these pairs and no others, among all images and masks."""
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
-    entries = [*images, *(mask.entry for masks in owned.values() for mask in masks)]
-    try:
-        matched = by_patterns(entries, None, ReadOptions(images=both[0], masks=both[1])).matched
-    except (DataError, UsageError):
+    matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks)])
+    if matched is None or matched.orphans:
         return False
     found = {image: [mask.entry.locator for mask in masks] for image, masks in matched.owned.items()}
-    return found == {image: [mask.entry.locator] for image, mask in pairs} and not matched.orphans
+    return found == {image: [mask.entry.locator] for image, mask in pairs}
 
 
 def _below(image: str, mask: SourceFile) -> PathParts:
@@ -108,19 +100,23 @@ def _below(image: str, mask: SourceFile) -> PathParts:
 def way(image: str, mask: Owned) -> str:
     """The flags by which masks like one are meant; empty where nothing says which belong to which image."""
     patterns = patterns_of(image, mask)
-    return f"--images '{patterns[0]}' --masks '{patterns[1]}'" if patterns else ""
+    return patterns.flags() if patterns else ""
 
 
-def patterns_of(image: str, mask: Owned) -> tuple[str, str] | None:
+def patterns_of(image: str, mask: Owned) -> PatternPair | None:
     """The patterns of an image and of masks like one; None where their names have nothing in common."""
     root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
-    places = Path(image.removeprefix(root)).as_posix(), mask.entry.where
-    stems = [place.rpartition("/")[2].partition(".")[0] for place in places]
-    same = len(list(takewhile(lambda both: both[0] == both[1], zip(*stems, strict=False))))
+    image, drawn = Path(image.removeprefix(root)).as_posix(), mask.entry.where
+    stem, drawn_stem = _whole_stem(image), _whole_stem(drawn)
+    same = len(stem) if stem == drawn_stem else len(common_start([stem, drawn_stem]))
     if not same:
         return None
-    one, other = (_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places)
-    return one, other
+    return PatternPair(_pattern(image, same), _pattern(drawn, same))
+
+
+def _whole_stem(place: str) -> str:
+    """The name of a file up to the first dot."""
+    return place.rpartition("/")[2].partition(".")[0]
 
 
 def _pattern(place: str, length: int) -> str:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -43,9 +43,10 @@ IN_PATCHES = 0.5
 _SOFT = 0.98
 """Share of the pixels near black and white in masks that were blurred by JPEG."""
 
-
 LAST_WORD = re.compile(r"(.+)[ _.-]([^\W_]*[^\W\d_][^\W_]*)")
 """A name, and the word at its end, which may have digits: `C0`."""
+
+_Key = TypeVar("_Key")
 
 
 class _Seen(NamedTuple):
@@ -86,50 +87,42 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> _Seen:
 
 def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
-    images = [
-        picture._replace(nested=picture.nested or nameless)  # a folder for each case is a patient's
-        for picture in pictures
-        if picture.entry.locator not in chosen
-    ]
-    drawn = [picture for picture in pictures if picture.entry.locator in chosen]
-    roles = [
-        picture._replace(
-            role="mask",
-            below=len(picture.group),
-            folder=picture.stem if nameless else "",
-            stem="" if nameless else picture.stem,
-        )
-        for picture in drawn
-    ]
-    return _Seen(images, roles, told_files([picture.entry for picture in drawn]))
+    images, drawn = list[Picture](), list[Picture]()
+    for picture in pictures:
+        if picture.entry.locator in chosen:
+            drawn.append(_as_mask(picture, nameless=nameless))
+        else:
+            images.append(picture._replace(nested=picture.nested or nameless))  # a folder for each case is a patient's
+    return _Seen(images, drawn, told_files([picture.entry for picture in drawn]))
+
+
+def _as_mask(picture: Picture, *, nameless: bool) -> Picture:
+    """A picture as a mask, whose own name says which it is of its case where masks are `nameless`."""
+    mask = picture._replace(role="mask", below=len(picture.group), folder="")
+    return mask._replace(folder=picture.stem, stem="") if nameless else mask
 
 
 def _masks_among(series: Mapping[object, _Series]) -> list[_Series]:
     """Series of few values whose files are called like those of a series of many."""
-    partners = {
-        key: _partners(one, [other for name, other in series.items() if name != key]) for key, one in series.items()
-    }
-    looked = {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items() if partners[key]}
-    looked |= {
-        key: looks_like_masks(list(one.pictures.values()))
-        for key, one in series.items()
-        if key not in looked and any(one in others for others in partners.values())
-    }
-    known = {id(series[key]): found for key, found in looked.items()}
-    return [
-        one
-        for key, one in series.items()
-        if looked.get(key) and any(known.get(id(other)) is False for other in partners[key])
-    ]
+    partners = {key: _partners(key, series) for key in series}
+    asked = {key for key, found in partners.items() if found}.union(*partners.values())
+    looked = {key: looks_like_masks(list(series[key].pictures.values())) for key in series if key in asked}
+    masks = list[_Series]()
+    for key, one in series.items():
+        if looked.get(key) and any(looked[other] is False for other in partners[key]):
+            masks.append(one)
+    return masks
 
 
-def _partners(one: _Series, others: Sequence[_Series]) -> list[_Series]:
+def _partners(key: object, series: Mapping[object, _Series]) -> list[object]:
     """Series whose names one has: a single one each, or parts that have most of them together."""
-    if whole := [other for other in others if one.begins(other)]:
+    one, others = series[key], {name: other for name, other in series.items() if name != key}
+    whole = [name for name, other in others.items() if one.begins(other)]
+    if whole:
         return whole
-    parts = [other for other in others if other.begins(one)]
-    named = set[str]().union(*(other.pictures for other in parts))
-    return parts if 2 * len(one.pictures.keys() & named) > len(one.pictures) else []
+    parts = [name for name, other in others.items() if other.begins(one)]
+    together = set[str]().union(*(others[name].pictures for name in parts))
+    return parts if 2 * len(one.pictures.keys() & together) > len(one.pictures) else []
 
 
 def _by_folder(pictures: Sequence[Picture]) -> dict[object, _Series]:
@@ -222,35 +215,57 @@ def _is_like_a_mask(locator: str) -> bool | None:
     """Whether a file has few values; None where it cannot be read, or has one value alone."""
     target = Locator.parse(locator)
     try:
-        in_volume = not target.member and is_volume(target.path)
-        values = np.asarray(read_volume(target.path).voxels) if in_volume else read_image(locator)
+        if not target.member and is_volume(target.path):
+            return _is_volume_of_few(np.asarray(read_volume(target.path).voxels))
+        picture = read_image(locator)
     except DataError:
         return None
-    if not in_volume and values.shape[2] == 3:
-        if (values.max(2).astype(int) - values.min(2) > _FEW).any():
-            return _has_few_colours(values)
-        values = values[..., 0]
-    if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
+    if picture.shape[2] == 3 and (picture.max(2).astype(int) - picture.min(2) > _FEW).any():
+        return _has_few_colours(picture)
+    return _is_picture_of_few(picture[..., 0] if picture.shape[2] == 3 else picture)
+
+
+def _is_volume_of_few(values: np.ndarray) -> bool | None:
+    """Whether a volume has few values, or those of structures; None where it has one value alone."""
+    if _has_fractions(values):
         return False
     distinct = np.unique(values)
     if len(distinct) == 1:
         return None
-    if distinct[0] >= 0 and len(distinct) <= (4 * _FEW if in_volume else _FEW):
+    if distinct[0] < 0 or len(distinct) > _STRUCTURES:
+        return False
+    return len(distinct) <= 4 * _FEW or _is_in_patches(values)
+
+
+def _is_picture_of_few(values: np.ndarray) -> bool | None:
+    """Whether a picture has few values, or is black and white but for soft edges; None where it has one value alone."""
+    if _has_fractions(values):
+        return False
+    distinct = np.unique(values)
+    if len(distinct) == 1:
+        return None
+    if distinct[0] >= 0 and len(distinct) <= _FEW:
         return True
-    if in_volume and distinct[0] >= 0 and len(distinct) <= _STRUCTURES:
-        return _is_in_patches(values)
-    near = (values <= 15) | (values >= 240)
-    return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= _SOFT and (values >= 240).any())
+    is_white = values >= 240
+    near = is_white | (values <= 15)
+    return bool(values.dtype == np.uint8 and near.mean() >= _SOFT and is_white.any())
+
+
+def _has_fractions(values: np.ndarray) -> bool:
+    """Whether some values are no whole numbers."""
+    return values.dtype.kind == "f" and bool(not np.isfinite(values).all() or (values != np.rint(values)).any())
 
 
 def _is_in_patches(values: np.ndarray) -> bool:
     """Whether most voxels beside one another that are not both background have one value, as those of structures."""
     numbers, counts = np.unique(values, return_counts=True)
-    inside, same, all_pairs = values != numbers[counts.argmax()], 0, 0
+    inside = values != numbers[counts.argmax()]
+    same = all_pairs = 0
     for axis in range(values.ndim):
-        pairs = [np.moveaxis(array, axis, 0) for array in (values, inside)]
-        alike, drawn = pairs[0][1:] == pairs[0][:-1], pairs[1][1:] | pairs[1][:-1]
-        same, all_pairs = same + int((alike & drawn).sum()), all_pairs + int(drawn.sum())
+        along, inside_along = np.moveaxis(values, axis, 0), np.moveaxis(inside, axis, 0)
+        drawn = inside_along[1:] | inside_along[:-1]
+        same += int(((along[1:] == along[:-1]) & drawn).sum())
+        all_pairs += int(drawn.sum())
     return same > IN_PATCHES * all_pairs
 
 
@@ -261,55 +276,72 @@ def _has_few_colours(values: np.ndarray) -> bool:
 
 def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     """Refuse files that have one name in the folder of each case, and few values, beside others that have many."""
-    series = {name: one for name, one in _by_name(pictures).items() if len(one.pictures) > 2}
-    if not 1 < len(series) <= _SERIES:
+    named = _by_name(pictures)
+    series = {name: list(one.pictures.values()) for name, one in named.items() if len(one.pictures) > 2}
+    sides = _sides(series)
+    if not sides.images or not sides.masks:
         return
-    looked = {name: looks_like_masks(list(one.pictures.values())) for name, one in series.items()}
-    masks = [name for name, found in looked.items() if found]
-    if masks and any(found is False for found in looked.values()):
-        named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
-        images, drawn = (
-            [one.entry for name in series if looked[name] is few for one in series[name].pictures.values()]
-            for few in (False, True)
-        )
-        patterns = (
-            flags_for_pairs(images, drawn, [picture.entry for picture in pictures])
-            or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
-        )
-        raise DataError(
-            "files that come again in many folders have few values, as masks have, beside others that have many:\n"
-            + listed(named),
-            expected="masks that are called like their images, or lie beside them",
-            remedy=f"say what are images and what masks: {patterns}; for images without masks --images alone",
-            code="DATA-068",
-        )
+    told = [told_files([one.entry for one in series[name]]) for name in sides.masks]
+    patterns = flags_for_pairs(*sides.files(series), [picture.entry for picture in pictures])
+    patterns = patterns or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
+    raise DataError(
+        "files that come again in many folders have few values, as masks have, beside others that have many:\n"
+        + listed(told),
+        expected="masks that are called like their images, or lie beside them",
+        remedy=f"say what are images and what masks: {patterns}; for images without masks --images alone",
+        code="DATA-068",
+    )
 
 
 def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     """Refuse class folders of which some hold pictures of few values and the others images."""
-    groups = [picture.group for picture in pictures]
-    levels = zip(*groups, strict=False)
-    common = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))  # folders that only wrap
-    folders: dict[tuple[str, ...], list[Picture]] = defaultdict(list)
+    folders = _class_folders(pictures)
+    sides = _sides(folders)
+    if not sides.images or not sides.masks:
+        return
+    ending = ending_among(picture.entry.name for picture in pictures)
+    told = list[str]()
+    for folder in sides.masks:
+        files = told_files([one.entry for one in folders[folder]])
+        told.append(f"{'/'.join(folder) or '.'}: {files}")
+    patterns = flags_for_pairs(*sides.files(folders), [picture.entry for picture in pictures])
+    patterns = patterns or f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}{ending}'"
+    raise DataError(
+        f"{len(sides.masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
+        f"{listed(told)}",
+        expected="folders of images, each a class, or masks that are called like their images",
+        remedy=f"say what are images and what masks: {patterns}; all are images with --images '**/{{id}}.*' alone",
+        code="DATA-068",
+    )
+
+
+def _class_folders(pictures: Sequence[Picture]) -> Mapping[tuple[str, ...], list[Picture]]:
+    """Pictures by the first folder that is not common to all: those that are only wrap."""
+    levels = zip(*(picture.group for picture in pictures), strict=False)
+    common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
+    folders = defaultdict[tuple[str, ...], list[Picture]](list)
     for picture in pictures:
         folders[picture.group[: common + 1]].append(picture)
-    if not 1 < len(folders) <= _SERIES:
-        return
-    looked = {folder: looks_like_masks(members) for folder, members in folders.items()}
-    masks = [folder for folder, found in looked.items() if found]
-    if masks and any(found is False for found in looked.values()):
-        ending = ending_among(picture.entry.name for picture in pictures)
-        named = [f"{'/'.join(folder) or '.'}: {told_files([one.entry for one in folders[folder]])}" for folder in masks]
-        images, drawn = (
-            [one.entry for folder, found in looked.items() if found is few for one in folders[folder]]
-            for few in (False, True)
-        )
-        patterns = flags_for_pairs(images, drawn, [picture.entry for picture in pictures])
-        patterns = patterns or f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}{ending}'"
-        raise DataError(
-            f"{len(masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
-            f"{listed(named)}",
-            expected="folders of images, each a class, or masks that are called like their images",
-            remedy=f"say what are images and what masks: {patterns}; all are images with --images '**/{{id}}.*' alone",
-            code="DATA-068",
-        )
+    return folders
+
+
+class _Sides(NamedTuple, Generic[_Key]):
+    """Groups of pictures of many values, and those of few."""
+
+    images: list[_Key]
+    masks: list[_Key]
+
+    def files(self, groups: Mapping[_Key, Sequence[Picture]]) -> tuple[list[SourceFile], list[SourceFile]]:
+        """The files of both."""
+        images = [picture.entry for key in self.images for picture in groups[key]]
+        masks = [picture.entry for key in self.masks for picture in groups[key]]
+        return images, masks
+
+
+def _sides(groups: Mapping[_Key, Sequence[Picture]]) -> _Sides[_Key]:
+    """Which of a few groups have many values, and which few; none where there are more groups, or a single one."""
+    if not 1 < len(groups) <= _SERIES:
+        return _Sides([], [])
+    looked = {key: looks_like_masks(members) for key, members in groups.items()}
+    images = [key for key, found in looked.items() if found is False]
+    return _Sides(images, [key for key, found in looked.items() if found])

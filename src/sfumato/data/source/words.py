@@ -276,7 +276,7 @@ def shared_stem(name: str) -> str:
     return plain[0] if plain else stem
 
 
-class _Folder(NamedTuple):
+class FolderWords(NamedTuple):
     """What the name of a folder says.
 
     Attributes:
@@ -293,7 +293,7 @@ class _Folder(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def read_folder(name: str) -> _Folder:
+def read_folder(name: str) -> FolderWords:
     """What the name of a folder says about the files in it."""
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
@@ -306,16 +306,16 @@ def read_folder(name: str) -> _Folder:
     images = [word in IMAGES for word in words]
     short = split or next((_SHORT[word] for word in words if word in _SHORT), None)
     if any(masks) and known:
-        return _Folder("mask", certain=True, split=short)
+        return FolderWords("mask", certain=True, split=short)
     if any(images) and known and not reads:
-        return _Folder("image", certain=True, split=short, numbered=numbered)
+        return FolderWords("image", certain=True, split=short, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
-        return _Folder("mask", certain=False, split=split)
+        return FolderWords("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):
-        return _Folder("mask", certain=False, split=split)
+        return FolderWords("mask", certain=False, split=split)
     if images and (images[0] or images[-1]):
-        return _Folder("image", certain=False, split=split, numbered=numbered)
-    return _Folder("", certain=bool(split), split=split)
+        return FolderWords("image", certain=False, split=split, numbered=numbered)
+    return FolderWords("", certain=bool(split), split=split)
 
 
 @lru_cache(maxsize=8192)
