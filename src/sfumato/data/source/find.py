@@ -126,7 +126,8 @@ def _as_said(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) 
     if hints.fill_outlines and found.has_masks:
         found = with_filled(found)
     said = {name: getattr(hints, name) for name in _SAID if getattr(hints, name)}
-    found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
+    found = with_patients(found._replace(reading=said), source, hints)
+    found = with_named_splits(found, keep_split=hints.keep_split)
     if is_ours:
         return found
     told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
