@@ -2,7 +2,7 @@
 
     LUNG-0001_slice003.png                  a part of something                        LUNG-0001
     Image_01L.jpg, Image_01R.jpg            one of two sides                           Image_01
-    xy17_t1.nii.gz, xy17_t2.nii.gz          one of several sequences or planes         xy17
+    xy17_t1.nii.gz, xy17_t2_SPACE.nii.gz    one of several sequences or planes         xy17
     A-14-22549-40-001.png                   one of several magnifications              A-14-22549
     xy17_ses-2.png, xy17_20190301.png       one of several visits                      xy17
     14-22549/40X/14-22549-40-001.png        begins with the name of a folder           14-22549
@@ -36,6 +36,15 @@ SEQUENCES = (
     r"t1|t1w|t1ce|t1c|t1gd|t1n|t2|t2w|t2f|flair|dwi|adc|pd|pdw|swi|bold|ct|cbct|pet|mr|mri|dce|asl"
     r"|axial|coronal|sagittal|ax|cor|sag"
 )
+_MANNERS = (
+    r"space|cube|vista|fs|fat-?sat|stir|tirm|tse|fse|gre|mprage|bravo|vibe|flash|fiesta|dixon|[23]d|iso|hr|tra"
+    r"|pre|post|gd|ce|contrast|reg|registered|coreg|n4|bet|stripped|resampled|brain"
+)
+"""How a sequence was taken, or what was done to it."""
+
+_SERIES = rf"(?:(?:{_MANNERS}){APART})*(?:{SEQUENCES})(?:{APART}(?:{SEQUENCES}|{_MANNERS}))*"
+"""A sequence with all that is said of it: `t2_SPACE`, `t1_fs`, `FLAIR_reg`."""
+
 POWERS = r"(?:2|4|5|10|20|40|60|63|100|200|400|1000)x?"
 VISITS = (
     r"(?:ses|session|visit|v|tp|timepoint|time|year|month|week|day|scan|exam|study)[ _-]?\d+"
@@ -43,14 +52,14 @@ VISITS = (
 )
 
 _SIDE = re.compile(rf"(?P<who>.*\d){APART}?(?P<which>{_SIDES})(?:{APART}(?:{_VIEWS}))?{_COUNT}", re.IGNORECASE)
-SEQUENCE = re.compile(rf"(?P<who>.*\d.*?){APART}(?P<which>{SEQUENCES}){_COUNT}", re.IGNORECASE)
+SEQUENCE = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{_SERIES}){_COUNT}", re.IGNORECASE)
 MAGNIFIED = re.compile(rf"(?P<who>.*\d.*){APART}(?P<which>{POWERS})", re.IGNORECASE)
 _COUNTED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{POWERS}){APART}\d{{1,4}}", re.IGNORECASE)
 """A picture of a slide at one of several magnifications, with its number."""
 VISITED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{VISITS}){_COUNT}", re.IGNORECASE)
 """A person, and the visit or its date."""
 
-NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{SEQUENCES}|\d+x|x\d+", re.IGNORECASE)
+NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{_SERIES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
 

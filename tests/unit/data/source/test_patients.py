@@ -126,6 +126,7 @@ GROUPED = [
     ),
     (("Image_01L", "Image_01R", "Image_02L", "Image_02R"), ("Image_01", "Image_01", "Image_02", "Image_02")),
     (("x7_t1", "x7_t2", "x9_t1", "x9_t2"), ("x7", "x7", "x9", "x9")),
+    (("x7_t1", "x7_t2", "x7_t2_SPACE", "x9_t1_fs", "x9_reg_FLAIR"), ("x7", "x7", "x7", "x9", "x9")),
     (("7_L_CC", "7_R_CC", "7_L_MLO", "7_R_MLO"), ("7", "7", "7", "7")),
     (("image_1", "image_2", "image_3", "image_4"), (None,) * 4),
     (("scan_slice1", "scan_slice2", "scan_slice3", "scan_slice4"), (None,) * 4),
