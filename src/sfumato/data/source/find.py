@@ -52,6 +52,7 @@ from sfumato.data.source.main_kind import MainKind, is_of_a_kind, main_kind, ref
 from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
+from sfumato.data.source.patient_rows import with_rows_of_patients
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.rowwise import with_rows
@@ -67,6 +68,7 @@ from sfumato.data.source.which_table import (
     find_tables,
     names_all_files,
     patients_by_rows,
+    patients_of_named,
     rows_beside,
     tables_above,
 )
@@ -166,7 +168,7 @@ def _refuse_unused_masks(masks: Path, found: DiscoveredDataset) -> None:
 
 def _refuse_unused_columns(source: Path, found: DiscoveredDataset, hints: ReadOptions) -> None:
     """Columns that a person named, where no table was read, must not be passed over."""
-    if not hints.columns or found.form == "table":
+    if not hints.columns or found.form == "table" or found.patients_by:
         return
     named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
     flags = " ".join(f"--{role}-column {quote(column)}" for role, column in hints.columns.items())
@@ -267,7 +269,8 @@ def _of_main_kind(
     """What the files of the main kind are: by the tables beside them that describe them, else by themselves."""
     perhaps = [entry for entry in main.others if entry.name.lower().endswith((".csv", ".tsv"))]
     tables = find_tables(perhaps, main.files, source, hints)
-    used = {*tables.beside, tables.rows.table} - {None}
+    people = None if tables.of_patients is None else tables.of_patients.table.path
+    used = {*tables.beside, tables.rows.table, people} - {None}
     if used:
         listing = listing._replace(entries=_other_than(used, listing.entries))
         main = main._replace(others=_other_than(used, main.others))
@@ -277,7 +280,7 @@ def _of_main_kind(
     else:
         found, others = _without_table(source, listing, main, masks, hints)
     notes = (*tables.notes, *main.notes, *about_texts(others, main.files), *found.notes)
-    return with_rows(found._replace(notes=notes), tables.rows)
+    return with_rows_of_patients(with_rows(found._replace(notes=notes), tables.rows), tables.of_patients)
 
 
 def _other_than(used: Collection[Path | None], entries: Sequence[SourceFile]) -> list[SourceFile]:
@@ -423,6 +426,10 @@ def _by_named_table(
     own = patients_by_rows(table, listing.entries, source, hints)
     if own.patients:
         return with_rows(_of_listing(source, _without(listing, table), masks, replace(hints, table=None)), own)
+    people = patients_of_named(table, list(filter(is_of_a_kind, listing.entries)), source, hints)
+    if people is not None:
+        others = _of_listing(source, _without(listing, table), masks, replace(hints, table=None, columns={}))
+        return with_rows_of_patients(others, people)
     rows = rows_beside(table, listing.entries, source, hints)
     rest = _without(listing, rows.table) if rows.table else listing
     return with_rows(_by_tables({table: ""}, source, rest, masks, hints, follow=True), rows)

@@ -27,6 +27,7 @@ from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lists import split_of
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.nearby import folders_of, plan_nearby
+from sfumato.data.source.patient_rows import PatientRows, rows_of_patients
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.side_by_side import side_by_side
@@ -85,6 +86,7 @@ class Tables(NamedTuple):
         rows: the patients by a table that says nothing else.
         joined: chosen tables with what others say of the same images.
         beside: these others.
+        of_patients: the table whose rows are patients, where one says more of these.
     """
 
     chosen: Mapping[Path, str]
@@ -92,6 +94,7 @@ class Tables(NamedTuple):
     rows: Rowwise = NO_ROWS
     joined: Mapping[Path, SourceTable] = MappingProxyType({})
     beside: frozenset[Path] = frozenset()
+    of_patients: PatientRows | None = None
 
 
 class _Hit(NamedTuple):
@@ -131,6 +134,11 @@ class _Hit(NamedTuple):
         """What it calls its images."""
         return self.table.column(self.plan.image)
 
+    @property
+    def has_a_row_each(self) -> bool:
+        """Whether it has one row for each image."""
+        return len(set(self.texts)) == len(self.texts)
+
     def agrees(self) -> bool:
         """Whether rows of one image say the same of it."""
         roles_of_images = (self.plan.label, self.plan.patient, self.plan.split)
@@ -162,7 +170,7 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         return Tables({}, [])
     images = fitting_images(entries, hints.images) or _called_images(entries)
     files = FileLookup(images, root)
-    hits, notes, rows = list[_Hit](), list[str](), NO_ROWS
+    hits, notes, rows, of_patients = list[_Hit](), list[str](), NO_ROWS, list[PatientRows]()
     for entry in tables[:_LOOKED_INTO]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
@@ -177,6 +185,10 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
             rows = said
             continue
         try:
+            people = _about_patients(table, known, images, root)
+            if people is not None and people.says_more:
+                of_patients.append(people)
+                continue
             plan, _, places = plan_nearby(table, known, images, images, root)
         except DataError as error:
             notes += _about_nameless(table, images, error)
@@ -189,7 +201,48 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
     if not hints.columns:
         hits, told = _without_findings(hits)
         notes += told
-    return _chosen(hits, files, notes)._replace(rows=rows)
+    notes += [_about_further(people, of_patients[0]) for people in of_patients[1:]]
+    return _chosen(hits, files, notes)._replace(rows=rows, of_patients=next(iter(of_patients), None))
+
+
+def _about_patients(
+    table: SourceTable, known: Mapping[str, str], images: Sequence[SourceFile], root: Path
+) -> PatientRows | None:
+    """What a table says whose rows are patients; None for one most of whose rows are images."""
+    try:
+        plan, _, places = plan_nearby(table, known, images, images, root)
+    except DataError:
+        return rows_of_patients(table, known, [entry.locator for entry in images])
+    texts = table.column(plan.image)
+    if 2 * sum(map(places.images.may_have, texts)) > len(texts):
+        return None
+    return rows_of_patients(table, known, [entry.locator for entry in images])
+
+
+def _about_further(people: PatientRows, first: PatientRows) -> str:
+    """A note about a second table of patients."""
+    path = people.table.path
+    return f"{path.name} is about the patients too, as {first.table.path.name}; not used: --labels {quote(str(path))}"
+
+
+def patients_of_named(path: Path, entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> PatientRows | None:
+    """What a table that a person named says of patients; None for one of images.
+
+    Raises:
+        DataError: the table cannot be read, or a column that a person named is not there or holds no such values.
+    """
+    table, known = read_for(path, entries, hints)
+    return None if _leads_to_files(table, known) else _about_patients(table, known, _called_images(entries), root)
+
+
+def _leads_to_files(table: SourceTable, known: Mapping[str, str]) -> bool:
+    """Whether the images of a table are files at its paths, wherever these lead; a folder may be that of a patient."""
+    files = FileLookup([], table.path.parent, follow=table.path.parent)
+    try:
+        plan, _ = plan_columns(table, known, Places(files, files))
+    except DataError:
+        return False
+    return any(Path(found).is_file() for text in table.column(plan.image) for found in files.candidates(text))
 
 
 def _called_images(entries: Sequence[SourceFile]) -> list[SourceFile]:
@@ -321,12 +374,21 @@ def _of_several(most: Sequence[_Hit], files: FileLookup) -> Tables:
         return Tables({fullest.path: ""}, [note])
     if joined := _joined(most, said, files):
         return joined
-    if _agree(most, files):
-        widest = max(most, key=lambda hit: len(hit.table.header))
-        others = ", ".join(hit.path.name for hit in most if hit is not widest)
+    telling = [hit for hit in most if hit.says]
+    if len(telling) > 1 and _agree(telling, files):
+        widest = max(telling, key=lambda hit: (hit.has_a_row_each, len(hit.table.header)))
+        others = ", ".join(hit.path.name for hit in telling if hit is not widest)
         said_by_all = " and ".join(widest.says)
         note = f"the table {widest.path.name} was read; {others} say the same {said_by_all} of all images"
         return Tables({widest.path: ""}, [note])
+    once = [hit for hit in telling if hit.has_a_row_each]
+    if len(once) == 1:
+        other = next(hit for hit in most if hit is not once[0])
+        note = (
+            f"of several tables that name the images ({names}), {once[0].path.name} was read: of those that say class, "
+            f"patient or split it alone has one row for each image; {_flag(other)} reads another"
+        )
+        return Tables({once[0].path: ""}, [note])
     ways = " or ".join(map(_flag, most))
     return Tables({}, [f"several tables name the images ({names}): none was read, choose one with {ways}"])
 
@@ -361,7 +423,7 @@ def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: Fil
 def _agree(hits: Sequence[_Hit], files: FileLookup) -> bool:
     """Whether tables say the same of the same images, in the columns that would be read."""
     first, *others = [_said_of_files(hit, files) for hit in hits]
-    return all(hit.says for hit in hits) and all(other == first for other in others)
+    return all(other == first for other in others)
 
 
 def _said_of_files(hit: _Hit, files: FileLookup) -> set[tuple[str, ...]]:
