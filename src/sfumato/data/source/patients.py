@@ -234,7 +234,8 @@ def _about_names(guessed: _Guessed, patients: Sequence[str]) -> str:
         parts.append(f"{counted(alone, 'case')} without such a name stand alone")
     apart = _in_several_folders(guessed)
     if apart:
-        parts.append(f"of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}")
+        otherwise = "" if _lie_in_classes(guessed) else f", else --group-by {PARENT}"
+        parts.append(f"of one name in several folders, taken for one person: {apart}{otherwise}")
     if guessed.level:
         parts.append(f"--class-level {guessed.level} makes classes of their folders")
     return (
@@ -250,6 +251,12 @@ def _in_several_folders(guessed: _Guessed) -> int:
         if case.patient is not None and guess is not None and guess.origin is _Origin.NAME:
             places[case.patient].add(parent_of(name).partition(case.patient)[0])
     return sum(len(folders) > 1 for folders in places.values())
+
+
+def _lie_in_classes(guessed: _Guessed) -> bool:
+    """Whether the folders that images lie in are their classes, so that these would be the patients of each."""
+    cases = zip(guessed.found.cases, guessed.names, strict=True)
+    return any(case.label is not None and case.label == parent_of(name).rpartition("/")[2] for case, name in cases)
 
 
 def _about_variants(names: Sequence[Name]) -> Iterator[str]:
@@ -362,6 +369,11 @@ def _without_people_as_classes(
         return found, 0
     level = names[0].folders.index(folders[0]) + 1
     guessing = hints.group_by is None
+    if guessing and (people := _people_beside_names(found)):
+        if not _hold_one_each(folders, people):
+            return found, 0
+        note = f"folders of images of one patient each are no classes: {len(set(folders))}; --class-level {level} makes"
+        return _with_note(_without_labels(found, as_patients=False), f"{note} them classes"), 0
     found = _without_labels(found, as_patients=guessing)
     if looks.people or begun or _are_called_persons(folders):
         return (found if guessing else _with_note(found, _about_folders_of_persons(folders, names, level))), level
@@ -370,6 +382,18 @@ def _without_people_as_classes(
         note = f"folders of patients, as --group-by {PARENT} says: {len(set(folders))}"
         return _with_note(found._replace(cases=cases), note), 0
     return found._replace(problems=(*found.problems, _question(folders, level))), 0
+
+
+def _people_beside_names(found: DiscoveredDataset) -> Sequence[str]:
+    """The patient of each case by a table, or by tags of DICOM; empty where they do not say several, and of all."""
+    told = [case.patient for case in found.cases] if found.patients_by else patients_by_tag(found.cases, None)
+    people = [patient for patient in told if patient]
+    return people if len(people) == len(found.cases) and len(set(people)) > 1 else []
+
+
+def _hold_one_each(folders: Sequence[str], people: Sequence[str]) -> bool:
+    """Whether each folder has images of one patient alone."""
+    return len(set(zip(folders, people, strict=True))) == len(set(folders))
 
 
 def _are_folders(cases: Sequence[Case], names: Sequence[Name]) -> bool:

@@ -145,6 +145,20 @@ def test_a_number_in_two_folders_is_two_things_and_a_patient_in_two_is_one() -> 
     assert len(set(said_by_names([Name((folder,), "patient1_2") for folder in "ab"]))) == 1
 
 
+@pytest.mark.parametrize(
+    ("who", "one"),
+    [("C{}P61ThinF", True), ("MX{}", True), ("B-2{}49", True), ("{}", False), ("image_{}", False), ("IMG{}", False)],
+)
+def test_a_code_in_two_class_folders_is_one_person_and_a_number_is_two(tmp_path: Path, who: str, one: bool) -> None:
+    """Cells of malaria: `Parasitized/C100P61ThinF_IMG_..._cell_162.png`."""
+    people = [who.format(100 + number) for number in range(4)]
+    touch(tmp_path, *(f"{kind}/{name}_cell_img_{k}.png" for kind in ("ill", "well") for name in people for k in "12"))
+    found = find_cases(tmp_path)
+    assert found.classes == ("ill", "well") and len({case.patient for case in found.cases}) == (4 if one else 8)
+    told = "of one name in several folders, taken for one person: 4)"
+    assert any(told in note for note in found.notes) is one
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     word=st.sampled_from(["patient", "Subject_", "sub-", "case ", "pt-", "P_0"]),
@@ -187,7 +201,7 @@ CLASSES = ("CNV", "DME", "NORMAL")
 @pytest.mark.parametrize(
     ("names", "groups"),
     [
-        ([f"{kind}/{kind}-{1016042 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
+        ([f"{kind}/{kind}-{101 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
         ([f"{who}_{n}.jpg" for who in range(1, 9) for n in range(1, 2 + who % 2)], 8),  # a second image of some
         (["010_HC.png", "010_2HC.png", *(f"{who:03}_HC.png" for who in range(11, 30)), "031_2HC.png"], 21),  # HC18
     ],
@@ -200,6 +214,26 @@ def test_the_pattern_that_is_offered_holds_the_number_of_a_person(
     offered = re.search(rf"--group-by '(.+?)' \({groups} groups\)", line)
     assert offered, line
     assert len({case.patient for case in find_cases(tmp_path, hints=ReadOptions(group_by=offered[1])).cases}) == groups
+
+
+@pytest.mark.parametrize(
+    ("form", "people"),
+    [
+        ("{kind}/{kind}-{who}-{n}.jpeg", 4),
+        ("scan-{who}-{n}.jpeg", 4),
+        ("{kind}/{kind}-{who}-1.jpeg", None),
+        ("scan-{who}-{n}{n}.jpeg", None),
+        ("scan-20190{n}03-{n}.jpeg", None),
+    ],
+)
+def test_a_long_number_before_pictures_that_count_on_is_a_person(tmp_path: Path, form: str, people: int | None) -> None:
+    """OCT2017: `CNV/CNV-1016042-1.jpeg`, in several classes too."""
+    for who in range(4):
+        touch(tmp_path, *(form.format(kind=k, who=1016042 + 31 * who, n=n) for k in CLASSES for n in range(1, 4)))
+    found = find_cases(tmp_path)
+    known = {case.patient for case in found.cases} - {None}
+    assert len(known) == (people or 0)
+    assert any("guessed from their names (4 patients" in note for note in found.notes) is bool(people)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +302,22 @@ def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
     assert not people.problems and people.classes == () and len(together(people)) == 5
     as_classes = find_cases(doubtful, hints=ReadOptions(class_level=2))
     assert not as_classes.problems and as_classes.classes == numbers
+
+
+def test_folders_are_not_asked_about_where_a_table_says_the_patient(tmp_path: Path) -> None:
+    """VinDr-Mammo: the folders are studies, and so says a column of the table."""
+    numbers = ("00017", "00403", "01022", "20394", "55512")
+    touch(tmp_path, *(f"{who}/{who}{part}.png" for who in numbers for part in "abc"))
+    rows = [f"{who}{part},p{who}" for who in numbers for part in "abc"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient_id", *rows]))
+    found = find_cases(tmp_path)
+    assert not found.problems and not found.classes and len(together(found)) == 5
+    assert any("folders of images of one patient each are no classes: 5; --class-level 1" in n for n in found.notes)
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes == numbers
+    rows = [f"{who}{part},p{part}" for who in numbers for part in "abc"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient_id", *rows]))
+    found = find_cases(tmp_path)
+    assert not found.problems and found.classes == numbers and len(together(found)) == 3
 
 
 @pytest.mark.parametrize(
