@@ -14,7 +14,7 @@ Where nothing else says it, names that all begin or end with the word for a spli
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import takewhile
@@ -44,9 +44,21 @@ LARGEST_JSON, MOST_JSON = 2**22, 20
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
 _TEXTS = (".txt", ".lst", ".list")
-"""Endings of lists."""
+_OF_ONE_COLUMN = (".csv", ".tsv")
+"""Endings of lists, and of tables that are one where they have a single column."""
 
 _FORMS = ("folders", "volumes", "table")
+
+
+class _Named(NamedTuple):
+    """What a text or a list of a JSON holds: names or numbers, their split, and whether that is all it says."""
+
+    entry: SourceFile
+    split: str
+    exact: bool
+    values: tuple[str | int, ...]
+    more: bool = False
+    of_json: bool = False
 
 
 class _List(NamedTuple):
@@ -79,9 +91,9 @@ def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[
         return found, list(others)
     images = _by_name(found.cases)
     texts = {entry: split for entry, split in texts.items() if entry.stem not in images}
-    lists, meant = _understood(texts, described[:MOST_JSON], images)
+    lists, meant = _understood([*_read_texts(texts), *_read_json(described[:MOST_JSON])], images)
     used = {one.entry for one in lists}
-    found = found._replace(notes=(*found.notes, *_about_unknown([entry for entry in texts if entry not in used])))
+    found = found._replace(notes=(*found.notes, *_about_unknown(texts, used)))
     if not lists:
         return found, list(others)
     chosen, twice = _chosen(lists, meant)
@@ -96,7 +108,7 @@ def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[
 
 def _called_after_splits(others: Iterable[SourceFile]) -> dict[SourceFile, str]:
     """The texts whose names say a split and nothing else, with it; without such those that differ by its word alone."""
-    texts = [entry for entry in others if entry.name.lower().endswith(_TEXTS)]
+    texts = [entry for entry in others if entry.name.lower().endswith((*_TEXTS, *_OF_ONE_COLUMN))]
     plain = {entry: split_of(entry) for entry in texts if split_of(entry)}
     if plain:
         return plain
@@ -105,36 +117,41 @@ def _called_after_splits(others: Iterable[SourceFile]) -> dict[SourceFile, str]:
     return {entry: said[entry.parts] for entry in texts if entry.parts in alike}
 
 
-def _understood(
-    texts: Mapping[SourceFile, str], described: Sequence[SourceFile], images: FilesByName
-) -> tuple[list[_List], _Meant]:
+def _understood(named: Sequence[_Named], images: FilesByName) -> tuple[list[_List], _Meant]:
     """The lists by names of images; where there is none, by those of patients."""
-    meant = _Meant(images, "image")
-    if lists := _lists(texts, described, images):
-        return lists, meant
+    if lists := _lists(named, images):
+        return lists, _Meant(images, "image")
     files = set[str]().union(*images.values())
-    for way in files_of_patients(files):
-        if lists := _lists(texts, described, way):
+    names = {_key(value) for one in named for value in one.values if isinstance(value, str)}
+    for way in files_of_patients(files, names) if names else ():
+        if lists := _lists(named, way):
             return lists, _Meant(way, "patient")
-    return [], meant
+    return [], _Meant(images, "image")
 
 
-def _lists(texts: Mapping[SourceFile, str], described: Sequence[SourceFile], files: FilesByName) -> list[_List]:
-    """The lists of names in texts, and in JSON files."""
-    lists = [one for entry, split in texts.items() if (one := _read(entry, split, files)) is not None]
-    for entry in described:
-        lists += _parts(entry, files)
-    return lists
+def _lists(named: Sequence[_Named], files: FilesByName) -> list[_List]:
+    """The lists of names of files, most of whose names are these."""
+    numbered = _by_number(files) if any(isinstance(value, int) for one in named for value in one.values) else {}
+    lists, strange = list[_List](), set[SourceFile]()
+    for one in named:
+        keys = [_key(value) if isinstance(value, str) else numbered.get(value, "") for value in one.values]
+        names = tuple(key for key in keys if key in files)
+        if 2 * len(names) > len(keys) and "" not in keys:  # a number that no image has may be a place in a list
+            lists.append(_List(one.entry, one.split, one.exact, names, one.more))
+        elif one.of_json:
+            strange.add(one.entry)
+    return [one for one in lists if one.entry not in strange]
 
 
-def _about_unknown(texts: Sequence[SourceFile]) -> Iterator[str]:
+def _about_unknown(texts: Iterable[SourceFile], used: Collection[SourceFile]) -> Iterator[str]:
     """A note about texts that are called after splits and name nothing that is here."""
-    if texts:
-        shown = ", ".join(entry.where for entry in texts[:SOME])
-        more = " ..." if len(texts) > SOME else ""
+    unknown = [entry for entry in texts if entry not in used and entry.name.lower().endswith(_TEXTS)]
+    if unknown:
+        shown = ", ".join(entry.where for entry in unknown[:SOME])
+        more = " ..." if len(unknown) > SOME else ""
         yield (
             f"called after splits, not followed, since most of their lines begin with no image and no patient here: "
-            f"{len(texts)} ({shown}{more}); a table with the columns image and split, given with --labels, says it"
+            f"{len(unknown)} ({shown}{more}); a table with the columns image and split, given with --labels, says it"
         )
 
 
@@ -204,48 +221,60 @@ def split_of(entry: SourceFile, beside: AbstractSet[str] = frozenset()) -> str:
     return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
 
 
-def _read(entry: SourceFile, split: str, files: FilesByName) -> _List | None:
-    """A text whose lines begin with names of files, most of them."""
+def _read_texts(texts: Mapping[SourceFile, str]) -> Iterator[_Named]:
+    """What the lines of texts begin with."""
+    for entry, split in texts.items():
+        lines = _lines(entry)
+        more = any(rest for _, rest in lines)
+        if lines and not (more and entry.name.lower().endswith(_OF_ONE_COLUMN)):
+            said = [token.text for token in tokens(entry.stem) if token.text in SPLIT_WORDS]
+            exact = len(said) == 1 and said != ["trainval"]
+            yield _Named(entry, split, exact, tuple(name for name, _ in lines), more)
+
+
+def _lines(entry: SourceFile) -> list[tuple[str, str]]:
+    """The first word of each line of a text, and what follows it; none of one that cannot be read or is too large."""
     target = Locator.parse(entry.locator)
     if target.member:
-        return None
+        return []
     try:
         with open_file(target.path) as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
         raise_shortage(error, reading=target.path)
-        return None
-    lines = [(name.decode(errors="replace"), rest.strip()) for name, rest in PATH.findall(content)]
-    names = tuple(key for name, _ in lines if (key := _key(name)) in files)
-    if len(content) > _LARGEST or 2 * len(names) <= len(lines):
-        return None
-    said = [token.text for token in tokens(entry.stem) if token.text in SPLIT_WORDS]
-    exact = len(said) == 1 and said != ["trainval"]
-    return _List(entry, split, exact, names, any(rest for _, rest in lines))
+        return []
+    if len(content) > _LARGEST:
+        return []
+    return [
+        (name.decode(errors="replace"), rest.strip().decode(errors="replace")) for name, rest in PATH.findall(content)
+    ]
 
 
-def _parts(entry: SourceFile, files: FilesByName) -> list[_List]:
-    """The splits of a JSON whose keys say them, most of whose values are names of files or their numbers."""
+def _read_json(described: Iterable[SourceFile]) -> Iterator[_Named]:
+    """The values of JSON files whose keys say splits: names, or numbers of images."""
+    for entry in described:
+        for key, values in _splits_in(entry).items():
+            if not values:
+                continue
+            yield _Named(entry, SPLIT_WORDS[key.lower()], key.lower() != "trainval", tuple(values), of_json=True)
+
+
+def _splits_in(entry: SourceFile) -> Mapping[str, list[str | int]]:
+    """The lists of a small JSON, all of whose keys say splits; none of another."""
     target = Locator.parse(entry.locator)
     if target.member or target.path.stat().st_size > LARGEST_JSON:
-        return []
+        return {}
     try:
         content = json.loads(read_file(target.path))
     except (OSError, ValueError, RecursionError) as error:
         raise_shortage(error, reading=target.path)
-        return []
+        return {}
     if not isinstance(content, dict) or not all(key.lower() in SPLIT_WORDS for key in content):
-        return []
-    numbered, lists = _by_number(files), list[_List]()
-    for key, values in content.items():
-        if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
-            return []
-        named = [_key(value) if isinstance(value, str) else numbered.get(value, "") for value in values]
-        names = tuple(name for name in named if name in files)
-        if "" in named or 2 * len(names) <= len(values):  # a number that no image has: they may be places in a list
-            return []
-        lists.append(_List(entry, SPLIT_WORDS[key.lower()], key.lower() != "trainval", names, more=False))
-    return lists
+        return {}
+    listed = all(isinstance(values, list) for values in content.values())
+    if not listed or not all(isinstance(value, str | int) for values in content.values() for value in values):
+        return {}
+    return content
 
 
 def _by_number(images: Iterable[str]) -> dict[int, str]:

@@ -8,7 +8,7 @@ patient and class, as a row about an image does; the other columns go along.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,6 +25,10 @@ from sfumato.wording import counted
 
 _OF_ANYTHING = {"id", "name"}
 """Names of columns of images that may be of patients as well; what is called after files is about these."""
+
+
+_LOOKED_AT = 200
+"""Files by which the column of the patients is told."""
 
 
 class PatientRows(NamedTuple):
@@ -53,7 +57,7 @@ class PatientRows(NamedTuple):
         return self.says_classes or any(self.values.splits.names) or bool(self.known)
 
 
-def rows_of_patients(table: SourceTable, known: Mapping[str, str], files: Collection[str]) -> PatientRows | None:
+def rows_of_patients(table: SourceTable, known: Mapping[str, str], files: Sequence[str]) -> PatientRows | None:
     """What a table says of patients; None where its rows are not the patients of most files.
 
     Args:
@@ -67,7 +71,8 @@ def rows_of_patients(table: SourceTable, known: Mapping[str, str], files: Collec
     if not table.named or "image" in known:
         return None
     possible = roles(table, known)
-    patient = next((name for name in _naming(table, possible, known) if _joined(table.column(name), files)), "")
+    some = files[:: max(1, len(files) // _LOOKED_AT)]
+    patient = next((name for name in _naming(table, possible, known) if _joined(table.column(name), some)), "")
     if not patient:
         return None
     label, split = (_only(possible[role], patient) for role in ("label", "split"))
@@ -96,7 +101,7 @@ def _only(columns: Sequence[str], patient: str) -> str:
 def _joined(names: Sequence[str], files: Iterable[str]) -> dict[str, list[int]]:
     """The places of the rows of each file, by the first way in which they name the patients of most files."""
     files = set(files)
-    for way in files_of_patients(files):
+    for way in files_of_patients(files, names):
         rows = defaultdict[str, list[int]](list)
         for place, name in enumerate(names):
             for file in way.get(name, ()):
@@ -136,11 +141,11 @@ def _clash(said: PatientRows, rows: Mapping[str, Sequence[int]]) -> str:
     """What rows of one file say differently, in words; empty where they agree."""
     if not rows:
         return "it names none of the images that are used"
-    values_by_name = (
-        ("class", said.values.labels.names if said.says_classes else []),
-        ("split", said.values.splits.names),
-    )
-    for what, values in filter(lambda named: any(named[1]), values_by_name):
+    told = list[tuple[str, Sequence[str | None]]]()
+    told += [("patient", said.values.patients), ("split", said.values.splits.names)]
+    if said.says_classes:
+        told.append(("class", said.values.labels.names))
+    for what, values in told:
         if differing := sum(len({values[place] for place in places}) > 1 for places in rows.values()):
             return f"its rows say different things of {counted(differing, 'image')} (the {what})"
     return ""

@@ -11,6 +11,7 @@ as a whole bears out is in `sfumato.data.source.pieces`.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
@@ -140,6 +141,7 @@ def is_person(folder: str) -> bool:
     return found is not None and re.fullmatch(rf"(?:{APART}.*)?", folder[found.end() :]) is not None
 
 
+@lru_cache(maxsize=65536)
 def is_code(name: str) -> bool:
     """Whether a name is so specific that it is of one person wherever it comes again: `C100P61`, not `image_1`."""
     found = _CODE.search(name)

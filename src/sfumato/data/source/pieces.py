@@ -86,8 +86,9 @@ def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
     groups = [None if who is None else _in(name, who) for name, who in zip(bare, _wholes(bare), strict=True)]
     if any(groups):
         return groups
-    if is_grouping(groups := _long_numbers(bare)):
-        return groups
+    for ways in (_long_numbers, _codes_above):
+        if is_grouping(groups := ways(bare)):
+            return groups
     return [_in(name, name.stem) if many else None for name, many in zip(bare, in_variants(names), strict=True)]
 
 
@@ -96,19 +97,33 @@ def _long_numbers(names: Sequence[Name]) -> list[str | None]:
 
     Names that begin with their folder, which is a class, are of one person wherever the number comes again.
     """
-    found = [_LONG.fullmatch(name.stem) for name in names]
+    found = list(takewhile(bool, (_LONG.fullmatch(name.stem) for name in names)))
     counts = defaultdict[str, set[int]](set)
     for match in filter(None, found):
         counts[match["who"]].add(int(match["count"]))
     several = [numbers for numbers in counts.values() if len(numbers) > 1]
     on = sum(max(numbers) - min(1, min(numbers)) < len(numbers) for numbers in several)
-    if None in found or 2 * on < max(1, len(several)):
+    if len(found) < len(names) or 2 * on < max(1, len(several)):
         return [None] * len(names)
     whole = all(map(begins_with_folder, names))
     return [
         match["number"] if whole else _in(name, match["who"])
         for name, match in zip(names, filter(None, found), strict=True)
     ]
+
+
+def _codes_above(names: Sequence[Name]) -> list[str | None]:
+    """The folder of each image that is a code, where codes come again below few other folders: `ill/C100P61`."""
+    codes, places = list[str | None](), defaultdict[str, set[tuple[str, ...]]](set)
+    for name in names:
+        code = next(filter(is_code, reversed(name.folders)), None)
+        if code is None:
+            return [None] * len(names)
+        codes.append(code)
+        places[code].add(name.folders[: name.folders.index(code)])
+    several = any(len(above) > 1 for above in places.values())
+    few = len(set[tuple[str, ...]]().union(*places.values())) < len(places)
+    return codes if several and few else [None] * len(names)
 
 
 def in_variants(names: Sequence[Name]) -> list[bool]:

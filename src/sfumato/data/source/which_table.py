@@ -31,7 +31,7 @@ from sfumato.data.source.patient_rows import PatientRows, rows_of_patients
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.side_by_side import side_by_side
-from sfumato.data.source.table import ROLES, SourceTable, read_table, roles
+from sfumato.data.source.table import ROLES, SourceTable, columns_of, read_table, roles
 from sfumato.data.source.words import SPLIT_WORDS, tokens
 from sfumato.errors import DataError
 from sfumato.files import read_file
@@ -185,13 +185,14 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
             rows = said
             continue
         try:
-            people = _about_patients(table, known, images, root)
-            if people is not None and people.says_more:
-                of_patients.append(people)
-                continue
             plan, _, places = plan_nearby(table, known, images, images, root)
         except DataError as error:
-            notes += _about_nameless(table, images, error)
+            people = _saying_more(table, known, images)
+            of_patients += people
+            notes += [] if people else _about_nameless(table, images, error)
+            continue
+        if not _names_images(table, plan, places) and (people := _saying_more(table, known, images)):
+            of_patients += people
             continue
         named = _named_files(table, plan, places.images)
         hit = _Hit(entry, table, plan, places.images, named, _divides(table, plan))
@@ -205,18 +206,18 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
     return _chosen(hits, files, notes)._replace(rows=rows, of_patients=next(iter(of_patients), None))
 
 
-def _about_patients(
-    table: SourceTable, known: Mapping[str, str], images: Sequence[SourceFile], root: Path
-) -> PatientRows | None:
-    """What a table says whose rows are patients; None for one most of whose rows are images."""
-    try:
-        plan, _, places = plan_nearby(table, known, images, images, root)
-    except DataError:
-        return rows_of_patients(table, known, [entry.locator for entry in images])
+def _names_images(table: SourceTable, plan: ColumnRoles, places: Places) -> bool:
+    """Whether most rows mean images, be it several each."""
     texts = table.column(plan.image)
-    if 2 * sum(map(places.images.may_have, texts)) > len(texts):
-        return None
-    return rows_of_patients(table, known, [entry.locator for entry in images])
+    return 2 * sum(map(places.images.may_have, texts)) > len(texts)
+
+
+def _saying_more(table: SourceTable, known: Mapping[str, str], images: Sequence[SourceFile]) -> list[PatientRows]:
+    """What a table says whose rows are patients, if it is more than who these are; none where it lacks a column."""
+    if not {column for given in known.values() for column in columns_of(given, table.header)} <= set(table.header):
+        return []
+    people = rows_of_patients(table, known, [entry.locator for entry in images])
+    return [people] if people is not None and people.says_more else []
 
 
 def _about_further(people: PatientRows, first: PatientRows) -> str:
@@ -232,7 +233,14 @@ def patients_of_named(path: Path, entries: Sequence[SourceFile], root: Path, hin
         DataError: the table cannot be read, or a column that a person named is not there or holds no such values.
     """
     table, known = read_for(path, entries, hints)
-    return None if _leads_to_files(table, known) else _about_patients(table, known, _called_images(entries), root)
+    images = _called_images(entries)
+    try:
+        plan, _, places = plan_nearby(table, known, images, images, root)
+        if _leads_to_files(table, known) or _names_images(table, plan, places):
+            return None
+    except DataError:
+        pass  # its images may be patients, or are nowhere, which is told where it is read
+    return rows_of_patients(table, known, [entry.locator for entry in images])
 
 
 def _leads_to_files(table: SourceTable, known: Mapping[str, str]) -> bool:

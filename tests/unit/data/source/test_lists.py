@@ -168,7 +168,7 @@ def find_of_patients(folder: Path, names: Mapping[str, list[str]], path: str) ->
 
 
 @pytest.mark.parametrize("path", ["P{who}/view_{number}.png", "P{who}_view_{number}.png", "view_P{who}_{number}.png"])
-@pytest.mark.parametrize("name", ["database_split/subgroup_{split}.txt", "{split}.list"])
+@pytest.mark.parametrize("name", ["database_split/subgroup_{split}.txt", "{split}.list", "{split}.csv"])
 def test_lists_of_patients_name_the_split(tmp_path: Path, path: str, name: str) -> None:
     """CAMUS: `subgroup_training.txt` with lines `patient0001`."""
     lists = {name.format(split=split): [f"P{who}" for who in people] for split, people in PATIENTS.items()}
@@ -193,3 +193,15 @@ def test_lists_of_what_is_not_here_are_told(tmp_path: Path) -> None:
     assert any(
         "called after splits, not followed" in note and "2 (test.txt, train.txt)" in note for note in found.notes
     )
+
+
+@pytest.mark.parametrize("path", ["{who:03}/view_{number}.png", "patient{who:02}_{number}.png", "{who}_t{number}.png"])
+def test_lists_of_numbers_are_those_of_persons_and_not_of_their_images(tmp_path: Path, path: str) -> None:
+    for who in range(1, 5):
+        for number in range(1, 4):
+            image = tmp_path / "data" / path.format(who=who, number=number)
+            image.parent.mkdir(parents=True, exist_ok=True)
+            write_image(image, np.random.default_rng([who, number]).integers(0, 255, (8, 8), np.uint8))
+    (tmp_path / "train.txt").write_text("1\n2\n")
+    (tmp_path / "test.txt").write_text("3\n4\n")
+    assert sorted(case.split or "" for case in find_cases(tmp_path).cases) == ["test"] * 6 + ["train"] * 6

@@ -216,6 +216,15 @@ def test_the_pattern_that_is_offered_holds_the_number_of_a_person(
     assert len({case.patient for case in find_cases(tmp_path, hints=ReadOptions(group_by=offered[1])).cases}) == groups
 
 
+def test_folders_of_codes_that_come_again_below_classes_are_people(tmp_path: Path) -> None:
+    codes = [f"C{100 + number}P{60 + number}" for number in range(4)]
+    both = ("ill", "well")
+    classes = touch(tmp_path / "a", *(f"{kind}/{who}/{n}.png" for kind in both for who in codes for n in "12"))
+    assert {case.patient for case in find_cases(classes).cases} == set(codes)
+    series = touch(tmp_path / "b", *(f"{who}/{made}/{n}.png" for who in CLASSES for made in codes[:2] for n in "12"))
+    assert not {case.patient for case in find_cases(series).cases} & set(codes), "a few codes in each of many folders"
+
+
 @pytest.mark.parametrize(
     ("form", "people"),
     [
