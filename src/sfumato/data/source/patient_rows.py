@@ -21,6 +21,7 @@ from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.left_columns import about_left_columns, places_of_left_columns
 from sfumato.data.source.row_values import RowValues, read_row_values
 from sfumato.data.source.table import SourceTable, roles
+from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.wording import counted
 
 _OF_ANYTHING = {"id", "name"}
@@ -76,6 +77,7 @@ def rows_of_patients(table: SourceTable, known: Mapping[str, str], files: Sequen
     if not patient:
         return None
     label, split = (_only(possible[role], patient) for role in ("label", "split"))
+    split = split or next(filter(lambda name: _says_splits(table.column(name)), table.header), "")
     plan = ColumnRoles("", (), (), label, patient, split)
     return PatientRows(table, plan, known, read_row_values(table, plan, known, drop_empty=True))
 
@@ -91,6 +93,12 @@ def _naming(table: SourceTable, possible: Mapping[str, Sequence[str]], known: Ma
 def _tells_rows_apart(values: Sequence[str]) -> bool:
     """Whether each row has a value of its own."""
     return len(set(values)) == len(values)
+
+
+def _says_splits(values: Sequence[str]) -> bool:
+    """Whether values are words for splits, several of them, and nothing else."""
+    words = {value.casefold() for value in values}
+    return words <= SPLIT_WORDS.keys() and len({SPLIT_WORDS[word] for word in words}) > 1
 
 
 def _only(columns: Sequence[str], patient: str) -> str:

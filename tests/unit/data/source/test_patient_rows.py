@@ -61,7 +61,7 @@ def test_a_table_of_patients_may_be_named(tmp_path: Path, columns: dict[str, str
     assert said(find_cases(tmp_path / "images", hints=ReadOptions(table=beside, columns=columns))) == SPLITS
 
 
-@pytest.mark.parametrize("header", ["Subject,Set", "id,split", "who,subset"])
+@pytest.mark.parametrize("header", ["Subject,Set", "id,split", "who,subset", "patient,used for"])
 def test_numbers_in_names_are_patients_too(tmp_path: Path, header: str) -> None:
     rows = [f"{number:02},{split}" for number, split in enumerate(SPLITS.values(), start=1)]
     table = "\n".join([header, *rows])
