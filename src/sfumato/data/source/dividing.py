@@ -37,7 +37,7 @@ def splitting(entries: Iterable[SourceFile]) -> frozenset[PathParts]:
     for above in sorted(beside, key=len):
         said = {folder: split for folder in beside[above] if (split := split_in(folder[-1]))}
         free = {folder: split for folder, split in said.items() if not read_folder(folder[-1]).role}
-        found.update(_alike(free))
+        found.update(differing_by_split(free))
         parts = above in found and set(said.values()) == {split_in(above[-1])} and all(map(_says_part, free))
         every = len(said) == len(beside[above]) and saying_alone(free) == free.keys()
         if every and (parts or len(set(said.values())) > 1):
@@ -62,8 +62,8 @@ def _says_part(folder: PathParts) -> bool:
     return not PARTS.isdisjoint(_rest(folder[-1]))
 
 
-def _alike(splits: Mapping[PathParts, str]) -> Iterator[PathParts]:
-    """Folders whose names differ from others beside them by the word for a split alone."""
+def differing_by_split(splits: Mapping[PathParts, str]) -> Iterator[PathParts]:
+    """Folders or files whose names differ from others by the word for a split alone."""
     alike = defaultdict[Rest, set[PathParts]](set)
     for folder in splits:
         alike[_rest(folder[-1])].add(folder)

@@ -50,14 +50,16 @@ from sfumato.data.source.listing import (
 from sfumato.data.source.lists import with_lists, with_named_splits
 from sfumato.data.source.main_kind import MainKind, is_of_a_kind, main_kind, refuse_table_alone
 from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
+from sfumato.data.source.one_table import Tabulated
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
+from sfumato.data.source.patient_rows import with_rows_of_patients
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import SourceTable, says_more
-from sfumato.data.source.tabulated import NOTHING_JOINED, Tabulated, tabulate_splits
+from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import refuse_lone_masks, refuse_unread, without_yolo
@@ -67,6 +69,7 @@ from sfumato.data.source.which_table import (
     find_tables,
     names_all_files,
     patients_by_rows,
+    patients_of_named,
     rows_beside,
     tables_above,
 )
@@ -126,7 +129,8 @@ def _as_said(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) 
     if hints.fill_outlines and found.has_masks:
         found = with_filled(found)
     said = {name: getattr(hints, name) for name in _SAID if getattr(hints, name)}
-    found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
+    found = with_patients(found._replace(reading=said), source, hints)
+    found = with_named_splits(found, keep_split=hints.keep_split)
     if is_ours:
         return found
     told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
@@ -165,7 +169,7 @@ def _refuse_unused_masks(masks: Path, found: DiscoveredDataset) -> None:
 
 def _refuse_unused_columns(source: Path, found: DiscoveredDataset, hints: ReadOptions) -> None:
     """Columns that a person named, where no table was read, must not be passed over."""
-    if not hints.columns or found.form == "table":
+    if not hints.columns or found.form == "table" or found.patients_by:
         return
     named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
     flags = " ".join(f"--{role}-column {quote(column)}" for role, column in hints.columns.items())
@@ -266,7 +270,8 @@ def _of_main_kind(
     """What the files of the main kind are: by the tables beside them that describe them, else by themselves."""
     perhaps = [entry for entry in main.others if entry.name.lower().endswith((".csv", ".tsv"))]
     tables = find_tables(perhaps, main.files, source, hints)
-    used = {*tables.beside, tables.rows.table} - {None}
+    people = None if tables.of_patients is None else tables.of_patients.table.path
+    used = {*tables.beside, tables.rows.table, people} - {None}
     if used:
         listing = listing._replace(entries=_other_than(used, listing.entries))
         main = main._replace(others=_other_than(used, main.others))
@@ -276,7 +281,7 @@ def _of_main_kind(
     else:
         found, others = _without_table(source, listing, main, masks, hints)
     notes = (*tables.notes, *main.notes, *about_texts(others, main.files), *found.notes)
-    return with_rows(found._replace(notes=notes), tables.rows)
+    return with_rows_of_patients(with_rows(found._replace(notes=notes), tables.rows), tables.of_patients)
 
 
 def _other_than(used: Collection[Path | None], entries: Sequence[SourceFile]) -> list[SourceFile]:
@@ -422,6 +427,10 @@ def _by_named_table(
     own = patients_by_rows(table, listing.entries, source, hints)
     if own.patients:
         return with_rows(_of_listing(source, _without(listing, table), masks, replace(hints, table=None)), own)
+    people = patients_of_named(table, list(filter(is_of_a_kind, listing.entries)), source, hints)
+    if people is not None:
+        others = _of_listing(source, _without(listing, table), masks, replace(hints, table=None, columns={}))
+        return with_rows_of_patients(others, people)
     rows = rows_beside(table, listing.entries, source, hints)
     rest = _without(listing, rows.table) if rows.table else listing
     return with_rows(_by_tables({table: ""}, source, rest, masks, hints, follow=True), rows)

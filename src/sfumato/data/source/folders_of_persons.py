@@ -11,6 +11,7 @@ from dataclasses import replace
 from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.grouping import PARENT
+from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import Name, look_for_persons, said_by_names
 from sfumato.data.source.pieces import are_numbers_of_names
 from sfumato.data.source.table import UNKNOWN_WORDS
@@ -38,6 +39,12 @@ def without_persons_as_classes(
         return found, 0
     level = names[0].folders.index(folders[0]) + 1
     guessing = hints.group_by is None
+    if guessing and (people := _people_beside_names(found)):
+        if not _hold_one_each(folders, people):
+            return found, 0
+        note = f"folders of images of one patient each are no classes: {len(set(folders))}; --class-level {level} makes"
+        found = without_labels(found, as_patients=False)
+        return found._replace(notes=(*found.notes, f"{note} them classes")), 0
     found = without_labels(found, as_patients=guessing)
     if looks.people or begun or _are_called_persons(folders):
         notes = [] if guessing else [_about_folders_of_persons(folders, names, level)]
@@ -54,6 +61,18 @@ def without_persons_as_classes(
 def _hold_one_drawn_each(cases: Sequence[Case], folders: Sequence[str]) -> bool:
     """Whether each folder holds a single image, with a mask: nothing can be learnt of classes of one image."""
     return len(set(folders)) == len(cases) and all(case.masks for case in cases)
+
+
+def _people_beside_names(found: DiscoveredDataset) -> Sequence[str]:
+    """The patient of each case by a table, or by tags of DICOM; empty where they do not say several, and of all."""
+    told = [case.patient for case in found.cases] if found.patients_by else patients_by_tag(found.cases, None)
+    people = [patient for patient in told if patient]
+    return people if len(people) == len(found.cases) and len(set(people)) > 1 else []
+
+
+def _hold_one_each(folders: Sequence[str], people: Sequence[str]) -> bool:
+    """Whether each folder has images of one patient alone."""
+    return len(set(zip(folders, people, strict=True))) == len(set(folders))
 
 
 def _are_folders(cases: Sequence[Case], names: Sequence[Name]) -> bool:

@@ -203,7 +203,8 @@ def _about_names(guessed: _Guessed, patients: Sequence[str]) -> str:
         parts.append(f"{counted(alone, 'case')} without such a name stand alone")
     apart = _in_several_folders(guessed)
     if apart:
-        parts.append(f"of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}")
+        otherwise = "" if _lie_in_classes(guessed) else f", else --group-by {PARENT}"
+        parts.append(f"of one name in several folders, taken for one person: {apart}{otherwise}")
     if guessed.level:
         parts.append(f"--class-level {guessed.level} makes classes of their folders")
     return (
@@ -232,6 +233,12 @@ def _in_several_folders(guessed: _Guessed) -> int:
         if case.patient is not None and guess is not None and guess.origin is _Origin.NAME:
             places[case.patient].add(parent_of(name).partition(case.patient)[0])
     return sum(len(folders) > 1 for folders in places.values())
+
+
+def _lie_in_classes(guessed: _Guessed) -> bool:
+    """Whether the folders that images lie in are their classes, so that these would be the patients of each."""
+    cases = zip(guessed.found.cases, guessed.names, strict=True)
+    return any(case.label is not None and case.label == parent_of(name).rpartition("/")[2] for case, name in cases)
 
 
 def _about_variants(names: Sequence[Name]) -> Iterator[str]:

@@ -15,7 +15,7 @@ _RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASU
 
 _MAY_BE_CLASSES = re.compile(
     r"(?:^|[\W_]|case)(?:label|class|classification|grade|diagnos\w*|finding|patholog\w*|type|subtype|severity|outcome|isup|bi-?rads|category"
-    r"|dx|target|cspca|malignan\w*)s?(?:$|[\W_])",
+    r"|dx|target|cspca|malignan\w*|group)s?(?:$|[\W_])",
     re.IGNORECASE,
 )
 """Names of columns that may be the class."""

@@ -44,6 +44,10 @@ NO_PLACE_FOR_IMAGES = {"__macosx", ".git", ".svn", ".hg", ".dvc", ".datalad"}
 
 SOME = 5
 """Names in a note."""
+_MOST_KINDS = 10
+"""Kinds of files in a note."""
+_TOLD = (*TABLES, ".lst", ".list", ".json", ".xlsx", ".xls", ".ods")
+"""Endings of tables and lists."""
 ENDING = re.compile(r"(?:\.(?:nii|p[bgnp]m)\.gz|\.(?!\d+$)[^.]*)$", re.IGNORECASE)
 """What ends a name; a number does not (DICOM files are often called 1.2.840.113)."""
 
@@ -229,6 +233,21 @@ def _some(names: Sequence[str]) -> str:
     return f"{len(names)} ({', '.join(names[:SOME])}{' ...' if len(names) > SOME else ''})"
 
 
+def _some_of_each(entries: Sequence[SourceFile]) -> str:
+    """How many, and one of each kind, tables and lists first; where kinds are few, further names."""
+    names = sorted(dict.fromkeys(entry.name for entry in entries), key=lambda name: not name.lower().endswith(_TOLD))
+    firsts = set({_kind(name): name for name in reversed(names)}.values())
+    shown = sorted(names, key=lambda name: name not in firsts)[: max(SOME, min(len(firsts), _MOST_KINDS))]
+    more = " ..." if len(entries) > len(shown) else ""
+    return f"{len(entries)} ({', '.join(shown)}{more})"
+
+
+def _kind(name: str) -> str:
+    """What files are alike in: the ending, else the name without its numbers."""
+    stem = _without_ending(name)
+    return name[len(stem) :].lower() or re.sub(r"\d+", "", stem)
+
+
 def _images_in(item: os.DirEntry[str]) -> list[str]:
     """Files that are named like images, in a hidden folder or as a hidden file."""
     if item.name.lower() in NO_PLACE_FOR_IMAGES:
@@ -327,5 +346,5 @@ def left_out(listing: Listing, others: Sequence[SourceFile], *, what: str = "ima
     notes = [f"hidden files or folders passed over: {listing.hidden}"] if listing.hidden else []
     notes += listing.notes
     if others := _unused(listing, others):
-        notes.append(f"files that are no {what}, not used: {_some([entry.name for entry in others])}")
+        notes.append(f"files that are no {what}, not used: {_some_of_each(others)}")
     return notes

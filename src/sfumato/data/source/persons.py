@@ -11,12 +11,13 @@ as a whole bears out is in `sfumato.data.source.pieces`.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.divisions import is_division, is_origin
 from sfumato.data.source.listing import ENDING
-from sfumato.data.source.words import PORTION, read_folder
+from sfumato.data.source.words import IMAGES, PORTION, read_folder, tokens
 
 APART = r"[ _.\-]"
 _NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
@@ -76,6 +77,16 @@ _NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?
 NEARLY_ALL = 0.9
 """Share of the names that speaks for the set."""
 
+_CODE = re.compile(
+    rf"(?:^|(?<={APART}))(?:"
+    r"[^\W\d_]{1,3}\d+[^\W\d_]{1,3}\d+"
+    r"|[^\W\d_]{1,3}[1-9]\d{2,}"
+    r")"
+    r"|(?<!\d)0*[1-9]\d{4,}",
+    re.IGNORECASE,
+)
+"""Letters and numbers in turn, few letters before a number that does not begin at 0, or a long number."""
+
 _FEWEST = 4
 """Groups that are offered at least: a split has three parts."""
 
@@ -130,6 +141,16 @@ def is_person(folder: str) -> bool:
     """Whether the name of a folder says that it is a person's, whatever follows behind a mark: `TCGA_CS_4941_1996`."""
     found = COLLECTIONS.match(folder) or PERSON.match(folder)
     return found is not None and re.fullmatch(rf"(?:{APART}.*)?", folder[found.end() :]) is not None
+
+
+@lru_cache(maxsize=65536)
+def is_code(name: str) -> bool:
+    """Whether a name is so specific that it is of one person wherever it comes again: `C100P61`, not `image_1`."""
+    found = _CODE.search(name)
+    if found is None or VISIT.fullmatch(name):
+        return False
+    code = name if found[0].isdecimal() else found[0]
+    return any(token.number is None and token.text not in IMAGES for token in tokens(code))
 
 
 def spelling(name: str) -> str:
@@ -304,7 +325,7 @@ def offers(names: Sequence[Name], ids: Sequence[str], labels: Sequence[str | Non
     by_folder = _are_enough_folders(parents, labels) and 2 * len(parents) <= len(names)
     if by_folder:
         yield Offer("parent", len(parents))
-    patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
+    patterns = (BEHIND_CLASS,) if all(map(begins_with_folder, names)) else PATTERNS
     for pattern in patterns:
         number = _groups_by(pattern, ids, labels)
         if number and not (by_folder and number == len(parents)):
@@ -344,7 +365,7 @@ def _tells(folder: str) -> bool:
     return not PORTION.fullmatch(folder) and not is_division(folder)
 
 
-def _begins_with_folder(name: Name) -> bool:
+def begins_with_folder(name: Name) -> bool:
     """Whether a file is called after its folder, as `CNV/CNV-1016042-1` is: that is its class, and not its person."""
     if not name.folders:
         return False

@@ -171,12 +171,21 @@ def _of_several(most: Sequence[TableHit], files: FileLookup) -> Tables:
         return Tables({fullest.path: ""}, [note])
     if joined := _joined(most, said, files):
         return joined
-    if _agree(most, files):
-        widest = max(most, key=lambda hit: len(hit.table.header))
-        others = ", ".join(hit.path.name for hit in most if hit is not widest)
+    telling = [hit for hit in most if hit.says]
+    if len(telling) > 1 and _agree(telling, files):
+        widest = max(telling, key=lambda hit: (hit.has_a_row_each, len(hit.table.header)))
+        others = ", ".join(hit.path.name for hit in telling if hit is not widest)
         said_by_all = " and ".join(widest.says)
         note = f"the table {widest.path.name} was read; {others} say the same {said_by_all} of all images"
         return Tables({widest.path: ""}, [note])
+    once = [hit for hit in telling if hit.has_a_row_each]
+    if len(once) == 1:
+        other = next(hit for hit in most if hit is not once[0])
+        note = (
+            f"of several tables that name the images ({names}), {once[0].path.name} was read: of those that say class, "
+            f"patient or split it alone has one row for each image; {other.flag} reads another"
+        )
+        return Tables({once[0].path: ""}, [note])
     ways = " or ".join(hit.flag for hit in most)
     return Tables({}, [f"several tables name the images ({names}): none was read, choose one with {ways}"])
 
@@ -206,7 +215,7 @@ def _joined(most: Sequence[TableHit], said: Mapping[Path, Sequence[str]], files:
 def _agree(hits: Sequence[TableHit], files: FileLookup) -> bool:
     """Whether tables say the same of the same images, in the columns that would be read."""
     first, *others = [_said_of_files(hit, files) for hit in hits]
-    return all(hit.says for hit in hits) and all(other == first for other in others)
+    return all(other == first for other in others)
 
 
 def _said_of_files(hit: TableHit, files: FileLookup) -> set[tuple[str, ...]]:

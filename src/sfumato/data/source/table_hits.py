@@ -11,6 +11,7 @@ from sfumato.data.source.columns import ColumnRoles, counts
 from sfumato.data.source.labels import one_hot_columns
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.patient_rows import PatientRows
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise
 from sfumato.data.source.table import SourceTable
@@ -26,6 +27,7 @@ class Tables(NamedTuple):
         rows: the patients by a table that says nothing else.
         joined: chosen tables with what others say of the same images.
         beside: these others.
+        of_patients: the table whose rows are patients, where one says more of these.
     """
 
     chosen: Mapping[Path, str]
@@ -33,6 +35,7 @@ class Tables(NamedTuple):
     rows: Rowwise = NO_ROWS
     joined: Mapping[Path, SourceTable] = MappingProxyType({})
     beside: frozenset[Path] = frozenset()
+    of_patients: PatientRows | None = None
 
 
 class TableHit(NamedTuple):
@@ -86,6 +89,11 @@ class TableHit(NamedTuple):
     def texts(self) -> list[str]:
         """What it calls its images."""
         return self.table.column(self.plan.image)
+
+    @property
+    def has_a_row_each(self) -> bool:
+        """Whether it has one row for each image."""
+        return len(set(self.texts)) == len(self.texts)
 
     def agrees(self) -> bool:
         """Whether rows of one image say the same of it."""

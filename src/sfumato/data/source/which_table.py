@@ -6,7 +6,7 @@ lists findings or boxes, in several rows for an image, describes no image, which
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -16,10 +16,11 @@ from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.nearby import plan_nearby
+from sfumato.data.source.patient_rows import PatientRows, rows_of_patients
 from sfumato.data.source.roles import sort_roles
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
-from sfumato.data.source.table import ROLES, SourceTable, read_table, roles
+from sfumato.data.source.table import ROLES, SourceTable, columns_of, read_table, roles
 from sfumato.data.source.table_choice import about_doubles, chosen_tables
 from sfumato.data.source.table_hits import TableHit, Tables, files_named, says_splits
 from sfumato.errors import DataError
@@ -72,7 +73,7 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         return Tables({}, [])
     images = fitting_images(entries, hints.images) or _called_images(entries)
     files = FileLookup(images, root)
-    hits, notes, rows = list[TableHit](), list[str](), NO_ROWS
+    hits, notes, rows, of_patients = list[TableHit](), list[str](), NO_ROWS, list[PatientRows]()
     for entry in tables[:_LOOKED_INTO]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
@@ -89,7 +90,12 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         try:
             plan, _, places = plan_nearby(table, known, images, images, root)
         except DataError as error:
-            notes += _about_nameless(table, images, error)
+            people = _saying_more(table, known, images)
+            of_patients += people
+            notes += [] if people else _about_nameless(table, images, error)
+            continue
+        if not _names_images(table, plan, places) and (people := _saying_more(table, known, images)):
+            of_patients += people
             continue
         named = files_named(table, plan, places.images)
         hit = TableHit(entry, table, plan, places.images, named, says_splits(table, plan))
@@ -99,7 +105,55 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
     if not hints.columns:
         hits, told = _without_findings(hits)
         notes += told
-    return chosen_tables(hits, files, notes)._replace(rows=rows)
+    notes += [_about_further(people, of_patients[0]) for people in of_patients[1:]]
+    return chosen_tables(hits, files, notes)._replace(rows=rows, of_patients=next(iter(of_patients), None))
+
+
+def _names_images(table: SourceTable, plan: ColumnRoles, places: Places) -> bool:
+    """Whether most rows mean images, be it several each."""
+    texts = table.column(plan.image)
+    return 2 * sum(map(places.images.may_have, texts)) > len(texts)
+
+
+def _saying_more(table: SourceTable, known: Mapping[str, str], images: Sequence[SourceFile]) -> list[PatientRows]:
+    """What a table says whose rows are patients, if it is more than who these are; none where it lacks a column."""
+    if not {column for given in known.values() for column in columns_of(given, table.header)} <= set(table.header):
+        return []
+    people = rows_of_patients(table, known, [entry.locator for entry in images])
+    return [people] if people is not None and people.says_more else []
+
+
+def _about_further(people: PatientRows, first: PatientRows) -> str:
+    """A note about a second table of patients."""
+    path = people.table.path
+    return f"{path.name} is about the patients too, as {first.table.path.name}; not used: --labels {quote(str(path))}"
+
+
+def patients_of_named(path: Path, entries: Sequence[SourceFile], root: Path, hints: ReadOptions) -> PatientRows | None:
+    """What a table that a person named says of patients; None for one of images.
+
+    Raises:
+        DataError: the table cannot be read, or a column that a person named is not there or holds no such values.
+    """
+    table, known = read_for(path, entries, hints)
+    images = _called_images(entries)
+    try:
+        plan, _, places = plan_nearby(table, known, images, images, root)
+        if _leads_to_files(table, known) or _names_images(table, plan, places):
+            return None
+    except DataError:
+        pass  # its images may be patients, or are nowhere, which is told where it is read
+    return rows_of_patients(table, known, [entry.locator for entry in images])
+
+
+def _leads_to_files(table: SourceTable, known: Mapping[str, str]) -> bool:
+    """Whether the images of a table are files at its paths, wherever these lead; a folder may be that of a patient."""
+    files = FileLookup([], table.path.parent, follow=table.path.parent)
+    try:
+        plan, _ = plan_columns(table, known, Places(files, files))
+    except DataError:
+        return False
+    return any(Path(found).is_file() for text in table.column(plan.image) for found in files.candidates(text))
 
 
 def _called_images(entries: Sequence[SourceFile]) -> list[SourceFile]:

@@ -141,3 +141,12 @@ def test_masks_that_links_lead_to_are_no_images(tmp_path: Path) -> None:
     found = find_cases(source, masks=tmp_path / "drawn")
     assert [len(case.masks) for case in found.cases] == [1, 1]
     assert any(note.startswith("masks: of what is hidden") for note in found.notes)
+
+
+def test_files_that_are_not_used_are_told_with_one_of_each_kind(tmp_path: Path) -> None:
+    """Many of one kind hide no table, list or note among them."""
+    images(tmp_path, "1.png", "2.png")
+    for name in (*(f"a{number}.cfg" for number in range(9)), "README", "z.xlsx", "notes.txt", "more.txt"):
+        (tmp_path / name).touch()
+    found = find_cases(tmp_path)
+    assert "files that are no images, not used: 13 (more.txt, z.xlsx, README, a0.cfg, notes.txt ...)" in found.notes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.source import DiscoveredDataset, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 
 NAMES = [f"0000000{patient}_00{number}.png" for patient in range(1, 5) for number in range(2)]
 
@@ -108,7 +108,10 @@ def test_a_split_of_names_that_tears_a_patient_is_told_and_not_followed(tmp_path
     (tmp_path / "t.csv").write_text("\n".join(["image,patient", *(f"{name},{name[-5]}" for name in names)]))
     found = find_cases(tmp_path)
     assert {case.split for case in found.cases} == {None} and not found.problems
-    assert any("not followed: 3 patients would be in several" in note for note in found.notes)
+    assert any("not followed: 3 patients would be in several; --keep-split follows" in note for note in found.notes)
+    kept = find_cases(tmp_path, hints=ReadOptions(keep_split=True))
+    assert [case.split for case in kept.cases] == ["train"] * 3 + ["test"] * 3 and not kept.problems
+    assert any("3 patients in several splits, kept as --keep-split says" in note for note in kept.notes)
 
 
 def stems(*numbers: int) -> list[str]:
@@ -146,3 +149,59 @@ def test_other_json_says_no_split(tmp_path: Path, content: object) -> None:
     found = find(tmp_path, {"set.json": [json.dumps(content)]}, [f"{number}.png" for number in range(1, 9)])
     assert set(splits(found)) == {None}
     assert any("set.json" in note for note in found.notes)
+
+
+PATIENTS = {"training": ["7A", "9B"], "validation": ["11C"], "testing": ["12D"]}
+
+
+def find_of_patients(folder: Path, names: Mapping[str, list[str]], path: str) -> DiscoveredDataset:
+    """A source whose lists name patients, with two images of each."""
+    for who in ("7A", "9B", "11C", "12D"):
+        for number in range(2):
+            image = folder / "database" / path.format(who=who, number=number)
+            image.parent.mkdir(parents=True, exist_ok=True)
+            write_image(image, np.random.default_rng([len(who), number]).integers(0, 255, (8, 8), np.uint8))
+    for name, lines in names.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(lines))
+    return find_cases(folder)
+
+
+@pytest.mark.parametrize("path", ["P{who}/view_{number}.png", "P{who}_view_{number}.png", "view_P{who}_{number}.png"])
+@pytest.mark.parametrize("name", ["database_split/subgroup_{split}.txt", "{split}.list", "{split}.csv"])
+def test_lists_of_patients_name_the_split(tmp_path: Path, path: str, name: str) -> None:
+    """CAMUS: `subgroup_training.txt` with lines `patient0001`."""
+    lists = {name.format(split=split): [f"P{who}" for who in people] for split, people in PATIENTS.items()}
+    found = find_of_patients(tmp_path, lists, path)
+    assert {case.split for case in found.cases if "7A" in case.image or "9B" in case.image} == {"train"}
+    assert {case.split for case in found.cases if "11C" in case.image} == {"validation"}
+    assert {case.split for case in found.cases if "12D" in case.image} == {"test"}
+    assert any("the split is that of" in note and "(lists of patients)" in note for note in found.notes)
+
+
+def test_patients_of_several_lists_are_told_and_not_followed(tmp_path: Path) -> None:
+    found = find_of_patients(
+        tmp_path, {"train.txt": ["P7A", "P9B", "P11C"], "val.txt": ["P11C"]}, "P{who}_{number}.png"
+    )
+    assert set(splits(found)) == {None}
+    assert any("name the patients of splits, not followed: 1 patient would be in" in note for note in found.notes)
+
+
+def test_lists_of_what_is_not_here_are_told(tmp_path: Path) -> None:
+    found = find_of_patients(tmp_path, {"train.txt": ["who", "knows"], "test.txt": ["what"]}, "P{who}_{number}.png")
+    assert set(splits(found)) == {None}
+    assert any(
+        "called after splits, not followed" in note and "2 (test.txt, train.txt)" in note for note in found.notes
+    )
+
+
+@pytest.mark.parametrize("path", ["{who:03}/view_{number}.png", "patient{who:02}_{number}.png", "{who}_t{number}.png"])
+def test_lists_of_numbers_are_those_of_persons_and_not_of_their_images(tmp_path: Path, path: str) -> None:
+    for who in range(1, 5):
+        for number in range(1, 4):
+            image = tmp_path / "data" / path.format(who=who, number=number)
+            image.parent.mkdir(parents=True, exist_ok=True)
+            write_image(image, np.random.default_rng([who, number]).integers(0, 255, (8, 8), np.uint8))
+    (tmp_path / "train.txt").write_text("1\n2\n")
+    (tmp_path / "test.txt").write_text("3\n4\n")
+    assert sorted(case.split or "" for case in find_cases(tmp_path).cases) == ["test"] * 6 + ["train"] * 6

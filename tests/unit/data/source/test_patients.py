@@ -126,6 +126,7 @@ GROUPED = [
     ),
     (("Image_01L", "Image_01R", "Image_02L", "Image_02R"), ("Image_01", "Image_01", "Image_02", "Image_02")),
     (("x7_t1", "x7_t2", "x9_t1", "x9_t2"), ("x7", "x7", "x9", "x9")),
+    (("x7_t1", "x7_t2", "x7_t2_SPACE", "x9_t1_fs", "x9_reg_FLAIR"), ("x7", "x7", "x7", "x9", "x9")),
     (("7_L_CC", "7_R_CC", "7_L_MLO", "7_R_MLO"), ("7", "7", "7", "7")),
     (("image_1", "image_2", "image_3", "image_4"), (None,) * 4),
     (("scan_slice1", "scan_slice2", "scan_slice3", "scan_slice4"), (None,) * 4),
@@ -142,6 +143,20 @@ def test_a_number_in_two_folders_is_two_things_and_a_patient_in_two_is_one() -> 
     names = [Name((folder,), f"{who}_slice{k}") for folder in "ab" for who in "12" for k in "12"]
     assert grouped_by_names(names)[::2] == ["a/1", "a/2", "b/1", "b/2"]
     assert len(set(said_by_names([Name((folder,), "patient1_2") for folder in "ab"]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("who", "one"),
+    [("C{}P61ThinF", True), ("MX{}", True), ("B-2{}49", True), ("{}", False), ("image_{}", False), ("IMG{}", False)],
+)
+def test_a_code_in_two_class_folders_is_one_person_and_a_number_is_two(tmp_path: Path, who: str, one: bool) -> None:
+    """Cells of malaria: `Parasitized/C100P61ThinF_IMG_..._cell_162.png`."""
+    people = [who.format(100 + number) for number in range(4)]
+    touch(tmp_path, *(f"{kind}/{name}_cell_img_{k}.png" for kind in ("ill", "well") for name in people for k in "12"))
+    found = find_cases(tmp_path)
+    assert found.classes == ("ill", "well") and len({case.patient for case in found.cases}) == (4 if one else 8)
+    told = "of one name in several folders, taken for one person: 4)"
+    assert any(told in note for note in found.notes) is one
 
 
 @settings(max_examples=30, deadline=None)
@@ -186,7 +201,7 @@ CLASSES = ("CNV", "DME", "NORMAL")
 @pytest.mark.parametrize(
     ("names", "groups"),
     [
-        ([f"{kind}/{kind}-{1016042 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
+        ([f"{kind}/{kind}-{101 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
         ([f"{who}_{n}.jpg" for who in range(1, 9) for n in range(1, 2 + who % 2)], 8),  # a second image of some
         (["010_HC.png", "010_2HC.png", *(f"{who:03}_HC.png" for who in range(11, 30)), "031_2HC.png"], 21),  # HC18
     ],
@@ -199,6 +214,35 @@ def test_the_pattern_that_is_offered_holds_the_number_of_a_person(
     offered = re.search(rf"--group-by '(.+?)' \({groups} groups\)", line)
     assert offered, line
     assert len({case.patient for case in find_cases(tmp_path, hints=ReadOptions(group_by=offered[1])).cases}) == groups
+
+
+def test_folders_of_codes_that_come_again_below_classes_are_people(tmp_path: Path) -> None:
+    codes = [f"C{100 + number}P{60 + number}" for number in range(4)]
+    both = ("ill", "well")
+    classes = touch(tmp_path / "a", *(f"{kind}/{who}/{n}.png" for kind in both for who in codes for n in "12"))
+    assert {case.patient for case in find_cases(classes).cases} == set(codes)
+    series = touch(tmp_path / "b", *(f"{who}/{made}/{n}.png" for who in CLASSES for made in codes[:2] for n in "12"))
+    assert not {case.patient for case in find_cases(series).cases} & set(codes), "a few codes in each of many folders"
+
+
+@pytest.mark.parametrize(
+    ("form", "people"),
+    [
+        ("{kind}/{kind}-{who}-{n}.jpeg", 4),
+        ("scan-{who}-{n}.jpeg", 4),
+        ("{kind}/{kind}-{who}-1.jpeg", None),
+        ("scan-{who}-{n}{n}.jpeg", None),
+        ("scan-20190{n}03-{n}.jpeg", None),
+    ],
+)
+def test_a_long_number_before_pictures_that_count_on_is_a_person(tmp_path: Path, form: str, people: int | None) -> None:
+    """OCT2017: `CNV/CNV-1016042-1.jpeg`, in several classes too."""
+    for who in range(4):
+        touch(tmp_path, *(form.format(kind=k, who=1016042 + 31 * who, n=n) for k in CLASSES for n in range(1, 4)))
+    found = find_cases(tmp_path)
+    known = {case.patient for case in found.cases} - {None}
+    assert len(known) == (people or 0)
+    assert any("guessed from their names (4 patients" in note for note in found.notes) is bool(people)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +311,22 @@ def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
     assert not people.problems and people.classes == () and len(together(people)) == 5
     as_classes = find_cases(doubtful, hints=ReadOptions(class_level=2))
     assert not as_classes.problems and as_classes.classes == numbers
+
+
+def test_folders_are_not_asked_about_where_a_table_says_the_patient(tmp_path: Path) -> None:
+    """VinDr-Mammo: the folders are studies, and so says a column of the table."""
+    numbers = ("00017", "00403", "01022", "20394", "55512")
+    touch(tmp_path, *(f"{who}/{who}{part}.png" for who in numbers for part in "abc"))
+    rows = [f"{who}{part},p{who}" for who in numbers for part in "abc"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient_id", *rows]))
+    found = find_cases(tmp_path)
+    assert not found.problems and not found.classes and len(together(found)) == 5
+    assert any("folders of images of one patient each are no classes: 5; --class-level 1" in n for n in found.notes)
+    assert find_cases(tmp_path, hints=ReadOptions(class_level=1)).classes == numbers
+    rows = [f"{who}{part},p{part}" for who in numbers for part in "abc"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient_id", *rows]))
+    found = find_cases(tmp_path)
+    assert not found.problems and found.classes == numbers and len(together(found)) == 3
 
 
 @pytest.mark.parametrize(

@@ -416,3 +416,20 @@ def test_a_hint_reads_no_folder_that_is_closed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refused)
     hints = ReadOptions(table=path, columns={"label": "risk"})
     about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")
+
+
+def test_of_tables_that_say_the_same_that_with_a_row_for_each_image_is_read(tmp_path: Path) -> None:
+    """VinDr-Mammo: views with study and split, findings in them with more columns, and what DICOM says."""
+    images(tmp_path)
+    views = [(name, who, "train", dx) for name, dx, who in ROWS]
+    table(tmp_path / "views.csv", "image_id,study_id,split,birads", views)
+    findings = [(name, who, "train", str(x), "7", str(x)) for name, who, _, _ in views for x in range(2)]
+    table(tmp_path / "findings.csv", "image_id,study_id,split,birads,xmin,ymin", findings)
+    table(tmp_path / "meta.csv", "SOP Instance UID,rows", [(name, "8") for name, _, _ in ROWS])
+    found = find_cases(tmp_path)
+    assert found.patients == 5 and {case.split for case in found.cases} == {"train"}
+    about(found, "the table views.csv was read; findings.csv say the same patient and split of all images")
+    about(found, "--label-column 'birads' (2 classes)")
+    labelled = find_cases(tmp_path, hints=ReadOptions(columns={"label": "birads"}))
+    assert labelled.classes == ("0", "1")
+    assert as_told(about(labelled, "views.csv was read: of those")).name == "findings.csv"
