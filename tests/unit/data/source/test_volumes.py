@@ -12,7 +12,7 @@ from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source import ReadOptions, find_cases
-from sfumato.data.source.gridded import check_channels
+from sfumato.data.source.volumes.gridded import check_channels
 from sfumato.errors import DataError
 
 AXIAL = np.diag([1.0, 1, 4, 1])
