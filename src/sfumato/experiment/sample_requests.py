@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from sfumato.data.source.classes import plain_name
+from sfumato.data.source.people.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import SampleRequest
 from sfumato.numerals import whole

@@ -21,7 +21,7 @@ import numpy as np
 from sfumato.data.conversion.setting import Conversion, ConversionStep, one_channel_count
 from sfumato.data.conversion.zip import member, refuse_partly_labelled
 from sfumato.data.manifest import Case
-from sfumato.data.source.axes import LAST
+from sfumato.data.source.arrays.axes import LAST
 from sfumato.errors import DataError, listed
 
 PREFIXES = {"train": "train_", "validation": "val_", "test": "test_"}

@@ -16,8 +16,8 @@ from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.inspection.finding import Finding, Severity, is_picture_locator, most_frequent, volume_files
 from sfumato.data.manifest import Case
 from sfumato.data.source import DiscoveredDataset
+from sfumato.data.source.matching.pairing import told_kept
 from sfumato.data.source.nearest import alike_among
-from sfumato.data.source.pairing import told_kept
 from sfumato.data.source.patterns import told_folders
 from sfumato.errors import DataError
 from sfumato.wording import counted

@@ -7,7 +7,7 @@ from itertools import chain
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
 from sfumato.data.inspection.finding import Finding, Severity
 from sfumato.data.source import DiscoveredDataset
-from sfumato.data.source.classes import alike_but_for_case, told_alike
+from sfumato.data.source.people.classes import alike_but_for_case, told_alike
 from sfumato.wording import counted
 
 _FEW_CASES = 10

@@ -7,7 +7,7 @@ from sfumato.data.copies import Copies, in_several_splits
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.source.classes import alike_but_for_case, told_alike
+from sfumato.data.source.people.classes import alike_but_for_case, told_alike
 from sfumato.data.spec import Spec
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from sfumato.data.formats.volume import Axis
 from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
-from sfumato.data.source.classes import with_one_spelling
-from sfumato.data.source.colours import colour_names
+from sfumato.data.source.people.classes import with_one_spelling
+from sfumato.data.source.values.colours import colour_names
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
@@ -30,11 +30,11 @@ class ReadOptions:
         class_level: which folder below the source names the class, counted from 1; 0 chooses, and tells others.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
         component: which component of volumes with several is the image; "all": each is a channel of it; "planes": the
-            planes of a volume are (`sfumato.data.source.components`).
+            planes of a volume are (`sfumato.data.source.volumes.components`).
         pages: what the pages of a TIFF of several are: planes of a volume, or channels of one image.
         fold: which fold of a `splits_final.json` divides the cases.
         keep_split: keep a split of the source also where it has one patient in several parts.
-        images: a pattern of the files that are images (`sfumato.data.source.byhand`), where a person gives it.
+        images: a pattern of the files that are images (`sfumato.data.source.matching.byhand`), where a person gives it.
         masks: a pattern of those that are masks.
         class_names: names of the values of masks: `1=liver`, or `liver` for the next value from 1 on; values that are
             called `ignore` count nowhere.

@@ -25,18 +25,13 @@ from sfumato.data.formats.joined import mask_parts, mask_words
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
-from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
-from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.byhand import is_called_a_mask
-from sfumato.data.source.classes import told_classes, told_splits
-from sfumato.data.source.codes import codes_above, with_codes, without_codes
-from sfumato.data.source.contours import with_outlines
+from sfumato.data.source.arrays.arrays import expand, find_in_array_files, find_in_arrays
+from sfumato.data.source.arrays.bundle import find_in_bundle, is_bundle
+from sfumato.data.source.arrays.idx import find_idx, find_idx_file, is_idx
 from sfumato.data.source.discovered import NOTHING_SAID, finalise_dataset
 from sfumato.data.source.discovered import DiscoveredDataset as DiscoveredDataset
 from sfumato.data.source.discovered import ReadOptions as ReadOptions
 from sfumato.data.source.given import given_by_python, is_factory
-from sfumato.data.source.idx import find_idx, find_idx_file, is_idx
-from sfumato.data.source.layout import Arranged, match_masks
 from sfumato.data.source.listing import (
     ARRAYS,
     TABLES,
@@ -47,29 +42,35 @@ from sfumato.data.source.listing import (
     in_order,
     left_out,
 )
-from sfumato.data.source.lists import with_lists, with_named_splits
 from sfumato.data.source.main_kind import MainKind, is_of_a_kind, main_kind, refuse_table_alone
-from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
-from sfumato.data.source.outlined import about_outlines, with_filled
-from sfumato.data.source.pages import paged
-from sfumato.data.source.patients import with_patients
-from sfumato.data.source.pictured import refuse_pictured
-from sfumato.data.source.rowwise import with_rows
-from sfumato.data.source.shares import with_shares
-from sfumato.data.source.table import SourceTable, says_more
-from sfumato.data.source.tabulated import NOTHING_JOINED, Tabulated, tabulate_splits
-from sfumato.data.source.texts import about_texts
-from sfumato.data.source.twins import without_twins
-from sfumato.data.source.unread import refuse_lone_masks, refuse_unread, without_yolo
-from sfumato.data.source.values import with_values
-from sfumato.data.source.volumes import cut_volumes, find_in_volumes
-from sfumato.data.source.which_table import (
+from sfumato.data.source.matching.byhand import is_called_a_mask
+from sfumato.data.source.matching.layout import Arranged, match_masks
+from sfumato.data.source.matching.twins import without_twins
+from sfumato.data.source.people.classes import told_classes, told_splits
+from sfumato.data.source.people.patients import with_patients
+from sfumato.data.source.tables.lists import with_lists, with_named_splits
+from sfumato.data.source.tables.one_table import Tabulated
+from sfumato.data.source.tables.rowwise import with_rows
+from sfumato.data.source.tables.table import SourceTable, says_more
+from sfumato.data.source.tables.tabulated import NOTHING_JOINED, tabulate_splits
+from sfumato.data.source.tables.which_table import (
     find_tables,
     names_all_files,
     patients_by_rows,
     rows_beside,
     tables_above,
 )
+from sfumato.data.source.texts import about_texts
+from sfumato.data.source.unread import refuse_lone_masks, refuse_unread, without_yolo
+from sfumato.data.source.values.codes import codes_above, with_codes, without_codes
+from sfumato.data.source.values.contours import with_outlines
+from sfumato.data.source.values.outlined import about_outlines, with_filled
+from sfumato.data.source.values.shares import with_shares
+from sfumato.data.source.values.values import with_values
+from sfumato.data.source.volumes.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
+from sfumato.data.source.volumes.pages import paged
+from sfumato.data.source.volumes.pictured import refuse_pictured
+from sfumato.data.source.volumes.volumes import cut_volumes, find_in_volumes
 from sfumato.errors import DataError, UsageError
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.image import IMAGE_SUFFIXES
-from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import Listing, SourceFile, divided, is_array, is_picture_file, is_scan
-from sfumato.data.source.pictured import are_previews, told_previews
+from sfumato.data.source.matching.byhand import fitting_images
+from sfumato.data.source.tables.which_table import read_for
 from sfumato.data.source.unread import MATLAB, told_inside
-from sfumato.data.source.which_table import read_for
+from sfumato.data.source.volumes.pictured import are_previews, told_previews
 from sfumato.errors import DataError
 
 _KINDS = {"images": is_picture_file, "volumes": is_scan, "arrays": is_array}

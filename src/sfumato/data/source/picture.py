@@ -6,7 +6,7 @@ from sfumato.data.source.listing import SourceFile
 
 
 class Picture(NamedTuple):
-    """What the path of a picture says; the terms are explained in `sfumato.data.source.layout`.
+    """What the path of a picture says; the terms are explained in `sfumato.data.source.matching.layout`.
 
     Attributes:
         entry: the file.

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source.byhand import is_called_a_mask
 from sfumato.data.source.listing import SourceFile, divided, is_picture_file
+from sfumato.data.source.matching.byhand import is_called_a_mask
 from sfumato.data.source.words import composed, shared_stem
 from sfumato.errors import DataError, listed
 from sfumato.files import open_file

@@ -24,7 +24,7 @@ from sfumato.data.formats.volume import VolumeHeader, count_planes, flat_axis, n
 from sfumato.data.manifest import Case, is_prepared, refuse_hidden
 from sfumato.data.mask import count_values
 from sfumato.data.source import DiscoveredDataset, find_cases
-from sfumato.data.source.nnunet import read_label_words
+from sfumato.data.source.volumes.nnunet import read_label_words
 from sfumato.data.units import MaskFormat, Unit, units
 from sfumato.data.worker_pool import WorkerPool
 from sfumato.errors import DataError

@@ -6,7 +6,7 @@ import pytest
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import read_mask
 from sfumato.data.source import ReadOptions, find_cases
-from sfumato.data.source.axes import axes_of
+from sfumato.data.source.arrays.axes import axes_of
 from sfumato.errors import DataError
 
 VOLUMES = np.arange(2 * 5 * 6 * 7).reshape(2, 5, 6, 7).astype(np.int16)

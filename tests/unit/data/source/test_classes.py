@@ -15,7 +15,7 @@ from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import DEVICE, Case, file_names, folded, write_manifest
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
-from sfumato.data.source.classes import plain_name
+from sfumato.data.source.people.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.experiment.sample_requests import known_classes, plan_images
 from sfumato.outputs.samples import sample_files

@@ -10,9 +10,9 @@ from sfumato.data.formats.nifti import write_volume
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import measure_cases
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
-from sfumato.data.source.dividing import splitting
-from sfumato.data.source.divisions import is_division
 from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.people.dividing import splitting
+from sfumato.data.source.people.divisions import is_division
 from sfumato.errors import DataError
 
 DIVISIONS = (

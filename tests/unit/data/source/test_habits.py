@@ -16,8 +16,9 @@ from sfumato.data.formats.joined import OUTSIDE, mask_parts
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure_cases
-from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases, rivals
-from sfumato.data.source.overlap import MASKS_COMPARED
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
+from sfumato.data.source.matching import rivals
+from sfumato.data.source.matching.overlap import MASKS_COMPARED
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, UsageError
 

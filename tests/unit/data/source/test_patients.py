@@ -15,8 +15,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from sfumato.data.manifest import Case
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
-from sfumato.data.source.persons import Name, are_classes, look_for_persons, said_by_names
-from sfumato.data.source.pieces import grouped_by_names
+from sfumato.data.source.people.persons import Name, are_classes, look_for_persons, said_by_names
+from sfumato.data.source.people.pieces import grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
 

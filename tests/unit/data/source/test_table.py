@@ -11,7 +11,7 @@ from PIL import Image
 from sfumato import Reading, check, prepare
 from sfumato.data.formats.joined import mask_parts
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
-from sfumato.data.source.labels import ClassColumn, one_hot_columns
+from sfumato.data.source.tables.labels import ClassColumn, one_hot_columns
 from sfumato.errors import DataError, UsageError
 
 HEADER = "image_id,dx,lesion_id,age\n"

@@ -1,0 +1,1 @@
+"""Sets in arrays: NumPy and IDX files, and archives with a `dataset.json`."""

@@ -1,0 +1,1 @@
+"""Which files are images and which masks, which belong together, and what several masks of an image are."""

@@ -1,0 +1,1 @@
+"""Who and what folders and names speak of: patients, classes, splits."""

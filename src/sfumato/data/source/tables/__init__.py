@@ -1,0 +1,1 @@
+"""Tables: which one is about the images, what its columns are for, and what its cells mean."""

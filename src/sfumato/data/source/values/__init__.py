@@ -1,0 +1,1 @@
+"""What values of masks mean: classes, objects, shares of readers, outlines, codes."""

@@ -1,0 +1,1 @@
+"""Volumes: cases of their planes, channels on one grid, labels that name themselves, nnU-Net."""
