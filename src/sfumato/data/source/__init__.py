@@ -1,7 +1,8 @@
 """Find the cases in whatever a person has.
 
     find.py      what a source is, and which room reads it
-    listing.py   one entry for each file; words.py, patterns.py, picture.py: what its path says
+    listing.py   one entry for each file, scans.py for each volume; words.py, patterns.py, picture.py: what a path says
+    table.py     rows and columns of a table, whoever wrote it
     people/      who and what folders and names speak of: patients, classes, splits
     matching/    which files are images and which masks, which belong together, what several masks of an image are
     volumes/     cases of planes, channels on one grid, labels that name themselves, nnU-Net

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from sfumato.data.formats.volume import Axis
 from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
+from sfumato.data.source.colours import colour_names
 from sfumato.data.source.people.classes import with_one_spelling
-from sfumato.data.source.values.colours import colour_names
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 

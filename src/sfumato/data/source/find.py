@@ -48,10 +48,10 @@ from sfumato.data.source.matching.layout import Arranged, match_masks
 from sfumato.data.source.matching.twins import without_twins
 from sfumato.data.source.people.classes import told_classes, told_splits
 from sfumato.data.source.people.patients import with_patients
+from sfumato.data.source.table import SourceTable, says_more
 from sfumato.data.source.tables.lists import with_lists, with_named_splits
 from sfumato.data.source.tables.one_table import Tabulated
 from sfumato.data.source.tables.rowwise import with_rows
-from sfumato.data.source.tables.table import SourceTable, says_more
 from sfumato.data.source.tables.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.tables.which_table import (
     find_tables,

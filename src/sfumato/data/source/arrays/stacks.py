@@ -21,7 +21,7 @@ from sfumato.data.source.arrays.layers import layered, layers_of
 from sfumato.data.source.arrays.stored import StoredArray
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions, finalise_dataset
 from sfumato.data.source.listing import PathParts, SourceFile
-from sfumato.data.source.tables.table import bare
+from sfumato.data.source.table import bare
 from sfumato.data.source.words import SPLIT_WORDS as WORDS_OF_SPLITS
 from sfumato.data.source.words import read_folder
 from sfumato.errors import DataError

@@ -13,7 +13,7 @@ from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.people.grouping import PARENT
 from sfumato.data.source.people.persons import Name, look_for_persons, said_by_names
 from sfumato.data.source.people.pieces import are_numbers_of_names
-from sfumato.data.source.tables.table import UNKNOWN_WORDS
+from sfumato.data.source.table import UNKNOWN_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 

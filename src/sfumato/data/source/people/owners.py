@@ -13,7 +13,7 @@ from pathlib import Path
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
-from sfumato.data.source.volumes.scans import FILES
+from sfumato.data.source.scans import FILES
 from sfumato.errors import collected
 
 OWNER_TAGS = ("PatientID", "StudyInstanceUID")

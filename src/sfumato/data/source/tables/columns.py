@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.matching.witness import are_photographs
+from sfumato.data.source.table import SourceTable, numbered_columns, roles
 from sfumato.data.source.tables.labels import read_labels
 from sfumato.data.source.tables.lookup import FileLookup
-from sfumato.data.source.tables.table import SourceTable, numbered_columns, roles
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from sfumato.data.manifest import COLUMNS, MEASURED_COLUMNS, Case
 from sfumato.data.source.people.persons import NEARLY_ALL
+from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.columns import ColumnRoles, counts
 from sfumato.data.source.tables.labels import read_labels
-from sfumato.data.source.tables.table import SourceTable
 from sfumato.errors import DataError
 
 _RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED_COLUMNS))}")

@@ -19,7 +19,7 @@ from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.manifest import folded
 from sfumato.data.source.beginnings import by_beginning
 from sfumato.data.source.listing import ARRAYS, ENDING, SourceFile, is_picture_file
-from sfumato.data.source.tables.table import bare
+from sfumato.data.source.table import bare
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 

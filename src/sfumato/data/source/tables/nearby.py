@@ -14,9 +14,9 @@ from pathlib import Path
 from shlex import quote
 
 from sfumato.data.source.listing import ENDING, TABLES, PathParts, SourceFile
+from sfumato.data.source.table import SourceTable, bare, roles
 from sfumato.data.source.tables.columns import ColumnRoles, Places, plan_columns
 from sfumato.data.source.tables.lookup import FileLookup
-from sfumato.data.source.tables.table import SourceTable, bare, roles
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError
 from sfumato.files import matching

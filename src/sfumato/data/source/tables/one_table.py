@@ -22,13 +22,13 @@ from sfumato.data.source.matching.overlap import mask_overlap
 from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.roles import sort_roles
 from sfumato.data.source.people.classes import without_folders_of_one
+from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.columns import ColumnRoles, Places
 from sfumato.data.source.tables.left_columns import about_left_columns
 from sfumato.data.source.tables.nearby import about_images_beside, plan_nearby
 from sfumato.data.source.tables.pointed import Pointed, volumes_at
 from sfumato.data.source.tables.row_files import RowFiles, files_of_rows, locate_images
 from sfumato.data.source.tables.row_values import RowValues, described_by_rows, read_row_values
-from sfumato.data.source.tables.table import SourceTable
 from sfumato.data.source.tables.which_table import read_for
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source.listing import ARRAYS, SourceFile, files_below, is_scan
-from sfumato.data.source.volumes.scans import FILES
+from sfumato.data.source.scans import FILES
 from sfumato.errors import DataError, listed
 
 

@@ -12,11 +12,11 @@ from shlex import quote
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.columns import ColumnRoles, Places
 from sfumato.data.source.tables.lookup import FileLookup
 from sfumato.data.source.tables.nearby import folders_of
 from sfumato.data.source.tables.pointed import Pointed, as_large_as
-from sfumato.data.source.tables.table import SourceTable
 from sfumato.errors import DataError, collected, listed, raise_together
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sfumato.data.manifest import Case
 from sfumato.data.source.people.persons import spelling
+from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, columns_of
 from sfumato.data.source.tables.columns import ColumnRoles, counts
 from sfumato.data.source.tables.labels import ClassColumn, one_hot_columns, read_labels
 from sfumato.data.source.tables.left_columns import places_of_left_columns
 from sfumato.data.source.tables.row_files import RowFiles
-from sfumato.data.source.tables.table import UNKNOWN_WORDS, SourceTable, columns_of
 from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.errors import DataError, listed
 

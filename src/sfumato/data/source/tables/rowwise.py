@@ -15,8 +15,8 @@ from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.matching.witness import are_photographs, have_few_values
+from sfumato.data.source.table import SourceTable, numbered_columns, roles
 from sfumato.data.source.tables.lookup import FileLookup
-from sfumato.data.source.tables.table import SourceTable, numbered_columns, roles
 
 
 class Rowwise(NamedTuple):

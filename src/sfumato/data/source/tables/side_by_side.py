@@ -5,8 +5,8 @@ image,MEL,NV and image,age,lesion_id        image,MEL,NV,age,lesion_id
 
 from collections.abc import Sequence
 
+from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.lookup import FileLookup
-from sfumato.data.source.tables.table import SourceTable
 
 
 def side_by_side(tables: Sequence[tuple[SourceTable, str]], files: FileLookup) -> SourceTable | None:

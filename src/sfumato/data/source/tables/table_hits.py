@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.columns import ColumnRoles, counts
 from sfumato.data.source.tables.labels import one_hot_columns
 from sfumato.data.source.tables.lookup import FileLookup
 from sfumato.data.source.tables.rowwise import NONE as NO_ROWS
 from sfumato.data.source.tables.rowwise import Rowwise
-from sfumato.data.source.tables.table import SourceTable
 from sfumato.data.source.words import SPLIT_WORDS
 
 

@@ -16,9 +16,9 @@ from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.manifest import Case, folded
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import ENDING, SourceFile
+from sfumato.data.source.table import SourceTable, bare
 from sfumato.data.source.tables.leftover import Named, about_left
 from sfumato.data.source.tables.one_table import Tabulated, join_table
-from sfumato.data.source.tables.table import SourceTable, bare
 
 _TABLE = "\0"
 """What stands for the name of a table in a note: no name has it."""

@@ -15,12 +15,12 @@ from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.matching.byhand import fitting_images
 from sfumato.data.source.matching.roles import sort_roles
+from sfumato.data.source.table import ROLES, SourceTable, read_table, roles
 from sfumato.data.source.tables.columns import ColumnRoles, Places, plan_columns
 from sfumato.data.source.tables.lookup import FileLookup
 from sfumato.data.source.tables.nearby import plan_nearby
 from sfumato.data.source.tables.rowwise import NONE as NO_ROWS
 from sfumato.data.source.tables.rowwise import Rowwise, said_by_rows
-from sfumato.data.source.tables.table import ROLES, SourceTable, read_table, roles
 from sfumato.data.source.tables.table_choice import about_doubles, chosen_tables
 from sfumato.data.source.tables.table_hits import TableHit, Tables, files_named, says_splits
 from sfumato.errors import DataError

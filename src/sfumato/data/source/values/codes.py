@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sfumato.data.mask import count_values
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, divided
-from sfumato.data.source.tables.table import read_table
+from sfumato.data.source.table import read_table
 from sfumato.data.source.values.values import BACKGROUND, IGNORE, sampled_masks
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError

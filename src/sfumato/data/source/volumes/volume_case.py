@@ -12,9 +12,9 @@ from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, VolumeHeader
 from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import ReadOptions
+from sfumato.data.source.scans import FILES
 from sfumato.data.source.volumes import cine, components
 from sfumato.data.source.volumes.gridded import check_channels
-from sfumato.data.source.volumes.scans import FILES
 from sfumato.errors import DataError, listed
 
 NO_HEADERS: Mapping[str, VolumeHeader] = MappingProxyType({})

@@ -21,11 +21,11 @@ from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, divided
 from sfumato.data.source.matching.layout import Arranged, match_masks
 from sfumato.data.source.people.persons import look_for_persons
+from sfumato.data.source.scans import Scans, list_scans
 from sfumato.data.source.volumes import cine, components
 from sfumato.data.source.volumes.cut import cut_into_planes
 from sfumato.data.source.volumes.named import AS_STORED, Numbered, foreground_names, one_numbering
 from sfumato.data.source.volumes.retold import retold
-from sfumato.data.source.volumes.scans import Scans, list_scans
 from sfumato.data.source.volumes.volume_case import NO_HEADERS, VolumeCase, read_volume_case
 from sfumato.data.source.words import without_mask_words
 from sfumato.errors import DataError, listed, raise_together
