@@ -3,9 +3,9 @@
 Encodings are UTF-8 and, with a byte order mark, UTF-16. The delimiter (comma, semicolon, tab, bar or, in text files,
 spaces) is the one that cuts most rows into as many fields as the first, whatever commas free texts have; a first line
 `sep=;` says it. A table without header is one whose first row names a file itself and has no name of a column. What a
-column is for is said by its name (below) or by the person (`sfumato.data.source.tables.columns`). Values are kept as they are
-written, but for the apostrophe that marks text which begins like a formula (`sfumato.escape`); how they become cases is
-told in `sfumato.data.source.tables.tabulated`.
+column is for is said by its name (below) or by the person (`sfumato.data.source.tables.columns`). Values are kept as
+they are written, but for the apostrophe that marks text which begins like a formula (`sfumato.escape`); how they become
+cases is told in `sfumato.data.source.tables.tabulated`.
 """
 
 import csv

@@ -4,7 +4,9 @@ import pytest
 
 from sfumato.data.order import natural
 from sfumato.data.source import ReadOptions, find_cases
-from sfumato.data.source.listing import files_below
+from sfumato.data.source.listing import SourceFile, files_below
+from sfumato.data.source.matching.pairing import match
+from sfumato.data.source.picture import Picture
 from sfumato.errors import DataError
 
 
@@ -111,3 +113,19 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no images, but files of other forms: 2 \.jp2\.gz, 1 \.h5") as error:
         find_cases(tmp_path)
     assert error.value.code == "DATA-002" and "PNG or NPZ" in error.value.remedy
+
+
+def test_masks_beside_others_that_are_called_otherwise_are_not_passed_over() -> None:
+    """Those of one folder go by the word before their names; of the others it must be said that they have no image."""
+
+    def picture(place: str, *, is_mask: bool) -> Picture:
+        folder, _, name = place.partition("/")
+        return Picture(SourceFile(place, (folder, f"{name}.png")), name, None, (folder,), "", 0, "", False, is_mask)
+
+    images = [picture(f"a/bus_{k}-l", is_mask=False) for k in range(3)]
+    images += [picture(f"b/scan_{k}", is_mask=False) for k in range(3)]
+    masks = [picture(f"a/tumor_{k}-l", is_mask=True) for k in range(3)]
+    masks += [picture(f"b/zz{k}", is_mask=True) for k in (55, 66, 77)]
+    matched = match(images, masks, {})
+    assert [owned[0].entry.locator for owned in matched.owned.values()] == [f"a/tumor_{k}-l" for k in range(3)]
+    assert matched.orphans == ["b/zz55", "b/zz66", "b/zz77"]

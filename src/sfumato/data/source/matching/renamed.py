@@ -84,8 +84,9 @@ def hits_by_other_words_beside(index: ImageIndex, masks: Sequence[Picture]) -> l
     images = _by_home(index.images)
     hits = list[MaskHit]()
     for home, drawn in _by_home(masks).items():
-        hits += hits_by_other_words(ImageIndex(images.get(home, [])), drawn)
-    return hits
+        found = hits_by_other_words(ImageIndex(images.get(home, [])), drawn)
+        hits += found or [MaskHit(mask, None) for mask in drawn]
+    return hits if any(hit for _, hit in hits) else []
 
 
 def _where_most(hits: list[MaskHit]) -> list[MaskHit]:

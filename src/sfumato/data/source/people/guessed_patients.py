@@ -1,9 +1,9 @@
 """Whose the cases are where no person said it: guessed from a table, DICOM tags, names and folders, which is told.
 
-    a column of a table     `sfumato.data.source.tables.row_values`
+    a column of a table     `tables.row_values`
     DICOM                   PatientID with its issuer, else StudyInstanceUID, of which nothing is kept
-    names                   `sfumato.data.source.people.persons`, and `sfumato.data.source.people.pieces` where they go on alike
-    folders                 with images and masks each (`sfumato.data.source.people.levels`)
+    names                   `people.persons`, and `people.pieces` where they go on alike
+    folders                 with images and masks each (`people.levels`)
 
 The first that says it counts; the order of names and folders is that of tables where one was read.
 """

@@ -4,8 +4,8 @@
     patient00007/study1/view1_frontal.png                                                patient00007
     TCGA_CS_4943_20000902_11.tif                    numbers of public collections        TCGA_CS_4943
 
-All of this is a guess, which `sfumato.data.source.people.patients` tells. It holds for each name by itself; what only the set
-as a whole bears out is in `sfumato.data.source.people.pieces`.
+All of this is a guess, which `sfumato.data.source.people.patients` tells. It holds for each name by itself; what only
+the set as a whole bears out is in `sfumato.data.source.people.pieces`.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Images (or volumes) that one table describes: its rows become cases, its other columns go along.
 
 Which files the rows name is told in `sfumato.data.source.tables.row_files`, what they say of these in
-`sfumato.data.source.tables.row_values`. Rows without a file are an error; files without a row are noted. What folders say
-(split, patient, masks beside the images) holds where the table says nothing.
+`sfumato.data.source.tables.row_values`. Rows without a file are an error; files without a row are noted. What folders
+say (split, patient, masks beside the images) holds where the table says nothing.
 """
 
 import os

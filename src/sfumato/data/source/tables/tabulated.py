@@ -1,7 +1,7 @@
 """Images that a table describes, or several tables, of which each is about a split or a part of the set.
 
-The cases of each are read by themselves (`sfumato.data.source.tables.one_table`) and put together: what several say is told
-once, and an image without a case is one that none of them names.
+The cases of each are read by themselves (`sfumato.data.source.tables.one_table`) and put together: what several say is
+told once, and an image without a case is one that none of them names.
 """
 
 from collections import defaultdict

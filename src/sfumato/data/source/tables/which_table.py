@@ -1,7 +1,8 @@
 """Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
-Each table of a folder is looked into, and which of them are read is decided in `sfumato.data.source.tables.table_choice`. What
-lists findings or boxes, in several rows for an image, describes no image, which is told.
+Each table of a folder is looked into, and which of them are read is decided in
+`sfumato.data.source.tables.table_choice`. What lists findings or boxes, in several rows for an image, describes no
+image, which is told.
 """
 
 import os
