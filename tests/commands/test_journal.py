@@ -161,14 +161,9 @@ def test_the_best_values_are_told_with_their_control_and_their_place() -> None:
 
 
 def test_a_twin_is_laid_beside_its_model() -> None:
-    def result(own: dict[str, object], twin: dict[str, object]) -> dict[str, object]:
-        return {"best": own, "twin": {"best": twin}}
-
     dice = {"metric": "dice", "score": 0.8}
-    assert beside_twin(result(dice, {**dice, "score": 0.75})) == (
-        "beside its deterministic twin: Dice 0.8, the twin 0.75"
-    )
-    assert beside_twin(result(dice, {})) == beside_twin(result({}, {})) == ""
+    assert beside_twin(dice, {**dice, "score": 0.75}) == "beside its deterministic twin: Dice 0.8, the twin 0.75"
+    assert beside_twin(dice, {}) == beside_twin({}, {}) == ""
 
 
 @pytest.mark.parametrize(
