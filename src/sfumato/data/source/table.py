@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from sfumato.errors import DataError, listed
@@ -24,6 +25,9 @@ from sfumato.shortage import raise_shortage
 
 _MAX_BYTES = 2**29
 """Larger tables are refused before they are read."""
+
+_GZIP = b"\x1f\x8b"
+"""How files begin that gzip has packed."""
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = ",;\t|"
@@ -253,6 +257,13 @@ def _text(path: Path) -> str:
                 f"{path} has {size:,} bytes", expected=f"a table of at most {_MAX_BYTES:,}", code="DATA-016"
             )
         content = read_file(path)
+        if content.startswith(_GZIP):
+            raise DataError(
+                f"{path} is packed by gzip",
+                expected="a table as it stands",
+                remedy=f"unpack it, and name that file: gunzip -k {quote(str(path))}",
+                code="DATA-016",
+            )
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:

@@ -51,7 +51,7 @@ VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "trainset", "trainingset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "validationset", "tuning"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
 }
 _SHORT = {"tr": "train", "va": "validation", "ts": "test"}

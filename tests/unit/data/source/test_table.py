@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 import unicodedata
@@ -51,6 +52,14 @@ def labels(found: DiscoveredDataset) -> dict[str, str | None]:
 def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
     found = find_cases(table(images(tmp_path, "pictures/a.png", "pictures/b.png"), text))
     assert labels(found) == {"a": "x", "b": "y"} and found.form == "table" and not found.has_masks
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "validate", "Validation", "tuning"])
+def test_words_for_the_split_that_is_validated_on(tmp_path: Path, word: str) -> None:
+    names = [f"{letter}.png" for letter in "abc"]
+    text = f"image,split\na.png,train\nb.png,{word}\nc.png,test\n"
+    found = find_cases(table(images(tmp_path, *names), text))
+    assert [case.split for case in found.cases] == ["train", "validation", "test"]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,7 @@ REFUSED = {
     "two classes": ("image,label\na,x\na,y\nb,x\n", {}, "DATA-053", "row 2"),
     "ragged": ("image,label\na,x\nb\n", {}, "DATA-016", "row 3: 1 fields"),
     "latin": (b"image,label\na," + b"\xe4\n", {}, "DATA-016", "UTF-8"),
+    "packed": (gzip.compress(b"image,label\na,x\n"), {}, "DATA-016", "gzip"),
     "zeros": ("image,label\na,x\n".encode("utf-16-le"), {}, "DATA-016", "UTF-16"),
     "empty": ("", {}, "DATA-016", "empty"),
     "an open quote": ('image,label\na,"x\n', {}, "DATA-016", "line"),
