@@ -15,8 +15,9 @@ _BEGINNING = 2**16
 """Bytes of a text that are looked at."""
 
 _SHEETS = (".xlsx", ".xls", ".ods")
+_PACKED = (".csv.gz", ".tsv.gz", ".csv.zip")
 _SHOWN = 3
-"""Spreadsheets that a line names."""
+"""Spreadsheets, or packed tables, that a line names."""
 
 _FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
 """The first word of each line."""
@@ -50,6 +51,11 @@ def about_texts(others: Sequence[SourceFile], images: Sequence[SourceFile]) -> I
         yield (
             f"spreadsheets are not read ({', '.join(sheets[:_SHOWN])}): a sheet about the images, saved as CSV (UTF-8) "
             "beside them, is, or wherever it lies with --labels FILE.csv"
+        )
+    if packed := [entry.name for entry in others if entry.name.lower().endswith(_PACKED)]:
+        yield (
+            f"packed tables are not read ({', '.join(packed[:_SHOWN])}): unpacked beside the images they are, where "
+            "they name these, or with --labels FILE.csv"
         )
     if len(texts) == 1 and not each and _names_images(texts[0], {*stems, *(entry.name for entry in images)}):
         yield f"{texts[0].name} names the images and is not read by itself; if it says their classes: --labels FILE"

@@ -1,5 +1,6 @@
 """Tables that lie about: those of splits are read together, and what others would say is told with the words for it."""
 
+import gzip
 import os
 import re
 from pathlib import Path
@@ -235,6 +236,12 @@ def test_a_table_of_how_names_begin_says_how_it_helps(tmp_path: Path) -> None:
     note = about(find_cases(tmp_path), "its column 'patient_id' is how these begin")
     (pattern,) = re.findall(r"--group-by '(.+?)'", note)
     assert find_cases(tmp_path, hints=ReadOptions(group_by=pattern)).patients == 4
+
+
+def test_packed_tables_are_told(tmp_path: Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    (tmp_path / "split.csv.gz").write_bytes(gzip.compress(b"image,split\na,train\nb,test\n"))
+    about(find_cases(tmp_path), "packed tables are not read (split.csv.gz)")
 
 
 def test_spreadsheets_are_told(tmp_path: Path) -> None:
