@@ -139,6 +139,14 @@ def test_whom_the_names_of_all_bear_out(stems: tuple[str, ...], groups: tuple[st
     assert tuple(grouped_by_names([Name(("all",), stem) for stem in stems])) == groups
 
 
+def test_folders_that_gather_numbers_by_their_beginnings_are_no_persons() -> None:
+    """MIMIC-CXR: `p10/p10000032/s50414267/a.jpg`; a picture with a number of its own is no person."""
+    told = said_by_names([Name(("p10", f"p1000003{k}", f"s5041426{k}"), "a") for k in (1, 2, 2)])
+    assert told == ["p10000031", "p10000032", "p10000032"]
+    assert said_by_names([Name((f"patient{k}",), f"patient{k}0001") for k in (1, 2)]) == ["patient1", "patient2"]
+    assert said_by_names([Name((f"patient{k}", f"patient{k}0"), "a") for k in (1, 2)]) == ["patient1", "patient2"]
+
+
 def test_a_number_in_two_folders_is_two_things_and_a_patient_in_two_is_one() -> None:
     names = [Name((folder,), f"{who}_slice{k}") for folder in "ab" for who in "12" for k in "12"]
     assert grouped_by_names(names)[::2] == ["a/1", "a/2", "b/1", "b/2"]

@@ -125,6 +125,10 @@ BEHIND_CLASS = r"(\d+)[ _.-]+\d+$"
 """The pattern of names that begin with the class: the number behind it, which may be in several classes."""
 
 
+_MORE_DIGITS = 3
+"""So many digits more has the number of a person than the folder that gathers those of its beginning."""
+
+
 class Name(NamedTuple):
     """Where an image lies: the folders below the source, and its name without ending."""
 
@@ -185,11 +189,17 @@ def _at_their_sites(names: Sequence[Name], said: Sequence[str | None]) -> list[s
 
 
 def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
-    """A person whom a name says by itself; the same person wherever the folder lies."""
-    for text in (*name.folders, name.stem):
+    """A person whom a name says by itself; the same person wherever the folder lies.
+
+    Folders that gather persons by the beginnings of their numbers are none: `p10/p10000032`.
+    """
+    texts = (*name.folders, name.stem)
+    for place, text in enumerate(texts):
         for pattern in patterns:
             if found := pattern.search(text):
-                return found["who"]
+                number = re.compile(rf"{re.escape(found['who'])}\d{{{_MORE_DIGITS},}}")
+                below = next(filter(number.fullmatch, name.folders[place + 1 :]), None)
+                return below or found["who"]
     return None
 
 
