@@ -35,10 +35,10 @@ def sampled_deviation(process: Process, sampler: Sampler, *, deviation: float) -
         sampler: how.
         deviation: d, the standard deviation of the data.
     """
-    walked = SAMPLERS[sampler.name].sampled_process(process)
-    if SAMPLERS[sampler.name].any_process or not isinstance(walked, Gaussian):
+    sampled = SAMPLERS[sampler.name].sampled_process(process)
+    if SAMPLERS[sampler.name].any_process or not isinstance(sampled, Gaussian):
         return 1.0
-    gaussian = walked
+    gaussian = sampled
 
     def denoise(x_t: Data, t: float, condition: Condition) -> Output:  # noqa: ARG001
         alpha, sigma = (float(each) for each in gaussian.coefficients(t))

@@ -1,6 +1,6 @@
 """Images with masks: what of a pair is diffused, and what the network is shown beside it.
 
-    joint             x0 = [image, one-hot mask]                  both are made by one walk
+    joint             x0 = [image, one-hot mask]                  both are sampled together
     image_from_mask   x0 = image, the one-hot mask is shown       zeros in its place mean 'no mask'
     mask              x0 = one-hot mask                           the model that masks are drawn from
     none              x0 = image                                  masks, if there are any, are not looked at

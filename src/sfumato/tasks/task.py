@@ -61,7 +61,7 @@ class Sampler:
     Attributes:
         name: its name in recipes.
         times: from the start down to 0.
-        options: of its walk, such as `eta`.
+        options: of its sampling loop, such as `eta`.
         self_condition: channels of the data if the network is shown its last estimate of them; 0 if not.
         warm: whether it starts from an estimate of the data; else from noise.
         words: what it was built from, in the words of a recipe; those that are left open are None.
@@ -92,7 +92,7 @@ class Sampler:
         return replace(self, times=(t, *rest))
 
     def remembering(self, denoise: Denoise) -> Denoise:
-        """The denoiser for one walk; it remembers its last estimate if the network is shown that."""
+        """The denoiser for one sampling loop; it remembers its last estimate if the network is shown that."""
         return SelfConditioned(denoise, self.self_condition) if self.self_condition else denoise
 
     def sampling_loop(

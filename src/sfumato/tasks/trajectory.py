@@ -69,7 +69,7 @@ def shown_steps(steps: int) -> list[int]:
 
 
 def recorded(process: Process, steps: Iterable[Step], total: int) -> Iterator[TrajectoryFrame]:
-    """The frames of a walk of `total` steps."""
+    """The frames of a sampling loop of `total` steps."""
     kept = set(shown_steps(total))
     for number, step in enumerate(steps, start=1):
         if number in kept:

@@ -254,7 +254,7 @@ def _bench_sample(work: Workload, count: int, seconds: float) -> SamplingSpeed:
 
 @torch.no_grad()
 def _seconds(sampling_loop: Callable[[], Iterator[Step]], steps: int, *, seconds: float, device: torch.device) -> float:
-    """Seconds of a whole walk; of one that takes longer than its time, from its share that was walked."""
+    """Seconds of a whole sampling loop; of one that takes longer than its time, from the share that was done."""
     next(sampling_loop())
     wait(device)
     began, walked = time.perf_counter(), 0

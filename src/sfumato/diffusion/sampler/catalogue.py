@@ -53,7 +53,7 @@ class SamplerEntry:
 
     @property
     def options(self) -> frozenset[str]:
-        """What else its walk can be told."""
+        """What else its sampling loop can be told."""
         parameters = signature(self.sampling_loop).parameters.values()
         return frozenset(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY) - {"times"}
 
@@ -62,7 +62,7 @@ class SamplerEntry:
         return self.calls_per_step * (steps - 1) + 1
 
     def sampled_process(self, process: "Process") -> "Process":
-        """What it walks of a process: where the variance was learned, `ancestral` needs it and others the rest."""
+        """What it samples of a process: where the variance was learned, `ancestral` needs it and others the rest."""
         from sfumato.diffusion.family.learned import LearnedVariance
 
         return process.process if isinstance(process, LearnedVariance) and not self.any_process else process
