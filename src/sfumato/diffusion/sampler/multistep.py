@@ -10,7 +10,7 @@ All are one method, `_walk`, with the coefficients of a `Scheme` (see `coefficie
     deis             eps_hat, (3)          ln s    1 to 4  none        Zhang & Chen 2023 (DEIS, log rho)
     lms              eps_hat, (4)          s       1 to 4  none        Zhang & Chen 2023 (rho AB), k-diffusion
 
-A sampling loop may end anywhere; one that ends at s = 0 returns the last x0_hat, but for `lms`. With `eta` above 0 there is
+Sampling may end anywhere; at s = 0 it returns the last x0_hat, but for `lms`. With `eta` above 0 there is
 noise in each step: 1 is the reverse SDE with the posterior's amount, as in `ancestral`.
 """
 
