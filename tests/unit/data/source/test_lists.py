@@ -101,6 +101,26 @@ def test_names_that_all_say_a_split_are_one(tmp_path: Path, form: str) -> None:
     assert {case.split for case in find_cases(tmp_path).cases} == {None}
 
 
+@pytest.mark.parametrize("form", ["LCTSC-{}-S1-{:03}/scan/{}.png", "set/ct_{}_site{}/{}.png"])
+def test_folders_of_cases_with_a_word_for_the_split_are_it(tmp_path: Path, form: str) -> None:
+    for split, people in (("Train", (1, 2, 3)), ("Test", (11, 12))):
+        for who in people:
+            for number in range(2):
+                file = tmp_path / form.format(split, who, number)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+    found = find_cases(tmp_path)
+    assert {("Train" in case.image, case.split) for case in found.cases} == {(True, "train"), (False, "test")}
+    assert any(note.startswith("the split is that of the names; ") for note in found.notes)
+
+
+def test_folders_of_which_some_say_no_split_say_none(tmp_path: Path) -> None:
+    for folder in ("crash test 1", "crash test 2", "road 3", "my train 4"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+    assert {case.split for case in find_cases(tmp_path).cases} == {None}
+
+
 def test_a_split_of_names_that_tears_a_patient_is_told_and_not_followed(tmp_path: Path) -> None:
     names = [f"{split}_{number}.png" for split in ("train", "test") for number in range(3)]
     for name in names:

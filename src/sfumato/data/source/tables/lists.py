@@ -8,7 +8,8 @@ A text counts where its name says a split and nothing else, or differs from othe
 lines begin with an image or, where no list does, with a patient: a folder, or how names begin. Images of a list that
 says less (`trainval`) go where another one puts them; those of no list have no split, which is training.
 
-Where nothing else says it, names that all begin or end with the word for a split are one: `train_1.bmp`, `testA_1.bmp`.
+Where nothing else says it, names that all begin or end with the word for a split are one: `train_1.bmp`, `testA_1.bmp`;
+and so are folders of cases that all have such a word: `LCTSC-Train-S1-001`, `LCTSC-Test-S1-101`.
 """
 
 import json
@@ -17,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from itertools import takewhile
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from sfumato.data.folds import torn_patients
@@ -40,6 +41,8 @@ _BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name
 
 LARGEST_JSON, MOST_JSON = 2**22, 20
 """Bytes of a JSON that may be one, and how many are looked into: more are one for each image."""
+
+_FOLDERS = re.compile(r"[/\\]")
 
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
@@ -164,9 +167,8 @@ def with_named_splits(found: DiscoveredDataset, *, keep_split: bool = False) -> 
     """
     if found.form not in _FORMS or found.folds or any(case.split for case in found.cases):
         return found
-    names = [_key(_file(case)) for case in found.cases]
-    said = list(takewhile(bool, map(_said_by, names)))
-    if len(said) < len(names) or not {"train"} < set(said):
+    said = _splits_of_names([_file(case) for case in found.cases])
+    if not said:
         return found
     cases = tuple(replace(case, split=split) for case, split in zip(found.cases, said, strict=True))
     note = "the split is that of the names; a table with a column split says it otherwise"
@@ -182,11 +184,42 @@ def with_named_splits(found: DiscoveredDataset, *, keep_split: bool = False) -> 
     return found._replace(cases=cases, notes=(*found.notes, note))
 
 
+def _splits_of_names(files: Sequence[str]) -> list[str]:
+    """The split of each file by the names of all, else by those of the folders at one depth; empty where none is."""
+    if not files:
+        return []
+    named = _of_all(map(_said_by, map(_key, files)))
+    if named:
+        return named
+    folders = [_FOLDERS.split(file)[:-1] for file in files]
+    for depth in range(min(map(len, folders))):
+        if named := _of_all(_said_within(above[depth]) for above in folders):
+            return named
+    return []
+
+
+def _of_all(said: Iterable[str | None]) -> list[str]:
+    """What names say, where each says a split, and some another than training; else nothing."""
+    splits = list[str]()
+    for split in said:
+        if split is None:
+            return []
+        splits.append(split)
+    return splits if {"train"} < set(splits) else []
+
+
 def _said_by(name: str) -> str | None:
     """The split by the first or last word of a name; None where there is none, or several."""
     words = [token.text for token in tokens(name)]
     said = {SPLIT_WORDS[word] for word in (words[:1] + words[-1:]) if word in SPLIT_WORDS}
     return said.pop() if len(said) == 1 else None
+
+
+@lru_cache
+def _said_within(folder: str) -> str | None:
+    """The split by any word in the name of a folder that has a number, as those of cases do: `LCTSC-Train-S1-001`."""
+    said = {SPLIT_WORDS[token.text] for token in tokens(folder) if token.text in SPLIT_WORDS}
+    return said.pop() if len(said) == 1 and re.search(r"\d", folder) else None
 
 
 def _sizes(cases: Sequence[Case]) -> str:
@@ -318,5 +351,5 @@ def _file(case: Case) -> str:
 
 def _key(path: str) -> str:
     """The name of a file without its folders and its ending."""
-    name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    name = _FOLDERS.split(path.rstrip("/\\"))[-1]
     return ENDING.sub("", name) or name
