@@ -87,6 +87,7 @@ def test_a_table_of_names_that_several_files_have_says_what_to_give(tmp_path: Pa
     images(tmp_path, *(f"{folder}/{n}_left.jpg" for folder in ("processed", "raw") for n in range(6)))
     table(tmp_path / "df.csv", "filename,labels", [(f"{n}_left.jpg", "ND"[n % 2]) for n in range(6)])
     note = about(find_cases(tmp_path), "df.csv names files of which there are several, such as 0_left.jpg, not used")
+    assert "--masks FOLDER where masks lie elsewhere" in note  # ORIGA: Images/, Images_Square/ beside Masks/
     folders = re.findall(r"(\S+) --labels", note)
     assert [Path(folder).name for folder in folders] == ["processed", "raw"]
     for folder in folders:

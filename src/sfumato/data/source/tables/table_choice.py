@@ -85,7 +85,8 @@ def about_doubles(hit: TableHit) -> list[str]:
     folders = folders_of(hit.table, hit.texts, hit.files)
     if folders and hit.agrees():
         sources = " or ".join(f"{quote(folder)} {hit.flag}" for folder in folders)
-        way = f"give the folder that it is about as the source: {sources}"
+        elsewhere = "with --masks FOLDER where masks lie elsewhere"
+        way = f"give the folder that it is about as the source, {elsewhere}: {sources}"
     return [f"{hit.path.name} names files of which there are several, such as {text}, not used: {way}"]
 
 
