@@ -137,10 +137,10 @@ def terms_of(model: Model, dataset: Dataset, rows: Sequence[int], *, steps: int,
     judge = build_adversary(reweighted(recipe, adversarial=1.0), dataset.spec, device="cpu")
     assert judge is not None
     task = replace(task, objective=Objective(process=0.0, discriminator=judge.network))
-    stream = DataOrder(tuple(dataset.rows("train")), batch=task.batch, seed=seed)
+    data_order = DataOrder(tuple(dataset.rows("train")), batch=task.batch, seed=seed)
     for step in range(steps):
         with torch.enable_grad():
-            told = task.loss(model.network, stream.batch_at(step)[0])[DISCRIMINATOR].mean()
+            told = task.loss(model.network, data_order.batch_at(step)[0])[DISCRIMINATOR].mean()
         judge.optimizer.zero_grad()
         told.backward()
         judge.optimizer.step()

@@ -78,7 +78,7 @@ class Ours(NamedTuple):
 
     parts: TrainingState
     task: Task
-    stream: DataOrder
+    data_order: DataOrder
     steps: Iterator[Progress]
     log: Log
 
@@ -97,10 +97,10 @@ class Ours(NamedTuple):
             network=network, ema=EMA(network, half_life=recipe.train.ema_half_life), optimizer=optimizer
         )
         task = build_task(recipe, opened, build_process(recipe), device="cpu")
-        stream = DataOrder(rows=tuple(range(len(opened))), batch=BATCH, seed=0)
+        data_order = DataOrder(rows=tuple(range(len(opened))), batch=BATCH, seed=0)
         settings = TrainingSettings(learning_rate=1e-4, warmup_steps=500, precision=precision)
-        steps = training_loop(parts, task.loss, stream, until=StoppingCriterion(steps=1_000_000), settings=settings)
-        return cls(parts, task, stream, steps, Log(folder / "log.jsonl"))
+        steps = training_loop(parts, task.loss, data_order, until=StoppingCriterion(steps=1_000_000), settings=settings)
+        return cls(parts, task, data_order, steps, Log(folder / "log.jsonl"))
 
     def advance(self, steps: int) -> None:
         """Some steps, each with its line in the log."""
@@ -110,7 +110,7 @@ class Ours(NamedTuple):
 
     def overhead(self, repetitions: int = 30) -> dict[str, float]:
         """Seconds of a step that are not its network or its optimiser."""
-        network, batch = self.parts.network, self.stream.batch_at(10**6)[0]
+        network, batch = self.parts.network, self.data_order.batch_at(10**6)[0]
         terms = {"loss": 0.1, "process": 0.1}
         return {
             "loader and augmentation": timed(lambda: self._load(batch), repetitions),

@@ -44,10 +44,10 @@ with tempfile.TemporaryDirectory() as name:
         return {**terms, "unweighted": terms["loss"], "loss": terms["loss"] * weight[list(batch.rows)]}
 
     # Between two items everything may be looked at, changed, saved, or ended.
-    stream = DataOrder(rows=tuple(dataset.rows("train")), batch=8, seed=0)
+    data_order = DataOrder(rows=tuple(dataset.rows("train")), batch=8, seed=0)
     seen = {0: task.validate(parts.ema.network)["dice"]}
     for step in training_loop(
-        parts, loss, stream, until=StoppingCriterion(steps=60), settings=TrainingSettings(warmup_steps=10)
+        parts, loss, data_order, until=StoppingCriterion(steps=60), settings=TrainingSettings(warmup_steps=10)
     ):
         if step.step % 20 == 0:
             seen[step.step] = task.validate(parts.ema.network)["dice"]

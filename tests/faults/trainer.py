@@ -61,13 +61,13 @@ def live(run: Path, dropout: float) -> None:
         if found:
             parts.restore(found)
         wait_for_all()
-        stream, settings = (
+        data_order, settings = (
             DataOrder(tuple(range(50)), batch=8, seed=2),
             TrainingSettings(learning_rate=0.01, accumulate=2),
         )
         log = Log(run / "log.jsonl", step=parts.step) if rank() == 0 else None
         for progress in training_loop(
-            parts, loss, stream, until=StoppingCriterion(steps=STEPS), settings=settings, stopping=stopped
+            parts, loss, data_order, until=StoppingCriterion(steps=STEPS), settings=settings, stopping=stopped
         ):
             time.sleep(0.005)
             if log is not None:

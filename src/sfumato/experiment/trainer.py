@@ -212,11 +212,16 @@ class Trainer:
 
     def _steps(self, stopped: Callable[[], bool]) -> Iterator[Progress]:
         """The steps; a run that diverges is saved before it ends."""
-        stream = build_data_order(self.recipe, self.dataset.rows("train"))
+        data_order = build_data_order(self.recipe, self.dataset.rows("train"))
         settings = build_settings(self.recipe, device=self.device)
         try:
             yield from training_loop(
-                self.parts, self.task.loss, stream, until=build_until(self.recipe), settings=settings, stopping=stopped
+                self.parts,
+                self.task.loss,
+                data_order,
+                until=build_until(self.recipe),
+                settings=settings,
+                stopping=stopped,
             )
         except Diverged:
             self._save()

@@ -51,7 +51,7 @@ class Workload:
         device: where the work is done.
         parts: what is trained; its weights mean nothing afterwards.
         task: the job.
-        stream: the order of the data.
+        data_order: the order of the data.
         settings: how a step is made.
     """
 
@@ -60,12 +60,12 @@ class Workload:
     device: torch.device
     parts: TrainingState
     task: Segment | Synthesise
-    stream: DataOrder
+    data_order: DataOrder
     settings: TrainingSettings
 
     def pieces(self) -> list[Batch]:
         """The pieces of the next step."""
-        return self.stream.batch_at(self.parts.step, parts=self.settings.accumulate)
+        return self.data_order.batch_at(self.parts.step, parts=self.settings.accumulate)
 
     def load(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images and masks, or images alone."""
@@ -94,9 +94,9 @@ class Workload:
 
     def works(self) -> Mapping[str, Callable[[], object]]:
         """What is timed: a step, and each of its parts on the pieces of the next step."""
-        parts, batch = self.parts, self.stream.batch
+        parts, batch = self.parts, self.data_order.batch
         endless = StoppingCriterion(steps=2**31)
-        steps = training_loop(parts, self.task.loss, self.stream, until=endless, settings=self.settings)
+        steps = training_loop(parts, self.task.loss, self.data_order, until=endless, settings=self.settings)
         loaded: list[tuple[Batch, torch.Tensor, torch.Tensor | None]] = []
         losses: list[torch.Tensor] = []
 
@@ -156,8 +156,8 @@ class Workload:
 
     def fits(self, batch: int) -> bool:
         """Whether a step of so many images, in one piece, finds memory."""
-        stream, task = replace(self.stream, batch=batch), replace(self.task, batch=batch)
-        tried = replace(self, stream=stream, task=task, settings=replace(self.settings, accumulate=1))
+        data_order, task = replace(self.data_order, batch=batch), replace(self.task, batch=batch)
+        tried = replace(self, data_order=data_order, task=task, settings=replace(self.settings, accumulate=1))
         try:
             for piece in tried.pieces():
                 torch.autograd.backward(tried.forward(piece))
@@ -235,6 +235,6 @@ def set_up_workload(
         device=torch.device(device),
         parts=parts,
         task=job,
-        stream=build_data_order(planned, dataset.rows("train")),
+        data_order=build_data_order(planned, dataset.rows("train")),
         settings=build_settings(planned, device=device),
     )

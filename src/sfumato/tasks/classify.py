@@ -97,9 +97,9 @@ def fit_downstream(
     """
     optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
     parts = TrainingState(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
-    stream = DataOrder(rows=tuple(rows), batch=batch, seed=seed)
+    data_order = DataOrder(rows=tuple(rows), batch=batch, seed=seed)
     settings = TrainingSettings(learning_rate=1e-3, warmup_steps=20, seed=seed)
-    for _ in training_loop(parts, loss, stream, until=StoppingCriterion(steps=steps), settings=settings):
+    for _ in training_loop(parts, loss, data_order, until=StoppingCriterion(steps=steps), settings=settings):
         pass
     return parts.ema.network.eval()
 

@@ -175,7 +175,7 @@ def _never() -> bool:
 def training_loop(
     parts: TrainingState,
     loss: Loss,
-    stream: DataOrder,
+    data_order: DataOrder,
     *,
     until: StoppingCriterion,
     settings: TrainingSettings,
@@ -188,7 +188,7 @@ def training_loop(
     Args:
         parts: what is trained, in place; continues from `parts.step`.
         loss: the loss terms of a batch, one number per sample.
-        stream: which rows each step trains on.
+        data_order: which rows each step trains on.
         until: how long.
         settings: how.
         stopping: whether this process was asked to stop; asked once in a step, and told to all in `Progress.stopping`.
@@ -198,27 +198,27 @@ def training_loop(
             are as they were after the last item.
         UsageError: there are more processes than samples in a batch.
     """
-    if world() > stream.batch:
-        raise UsageError(f"a batch of {stream.batch} for {world()} processes", expected="a sample for each process")
+    if world() > data_order.batch:
+        raise UsageError(f"a batch of {data_order.batch} for {world()} processes", expected="a sample for each process")
     network = cast(nn.Module, torch.compile(parts.network)) if settings.compile else parts.network
     clock = _Clock()
-    while (fraction := until.fraction(parts.step, parts.step * stream.batch, parts.seconds)) < 1:
+    while (fraction := until.fraction(parts.step, parts.step * data_order.batch, parts.seconds)) < 1:
         rate = learning_rate_at(
             fraction,
             parts.step,
-            parts.step * stream.batch,
+            parts.step * data_order.batch,
             peak=settings.learning_rate,
             warmup_steps=settings.warmup_steps,
             schedule=settings.schedule,
             held_images=settings.held_images,
         )
-        measured, rows = _gradient(parts, network, loss, stream, settings, clock, stopping)
-        accumulate = _cut(parts, stream, settings)
+        measured, rows = _gradient(parts, network, loss, data_order, settings, clock, stopping)
+        accumulate = _cut(parts, data_order, settings)
         if rows:
             _pass_over(parts, rows, settings)
         else:
-            _update(parts, rate=rate, norms=measured.gradient_norms, settings=settings, batch=stream.batch)
-        images = parts.step * stream.batch
+            _update(parts, rate=rate, norms=measured.gradient_norms, settings=settings, batch=data_order.batch)
+        images = parts.step * data_order.batch
         fraction = until.fraction(parts.step, images, parts.seconds)
         stop, shrunk = measured.flags
         with clock.paused():
@@ -260,7 +260,7 @@ def _gradient(
     parts: TrainingState,
     network: nn.Module,
     loss: Loss,
-    stream: DataOrder,
+    data_order: DataOrder,
     settings: TrainingSettings,
     clock: _Clock,
     stopping: Callable[[], bool],
@@ -273,38 +273,38 @@ def _gradient(
     before = parts.piece
     while True:
         scale = _scale(parts, settings)
-        pieces = _backpropagated(parts, network, loss, stream, settings, weight=scale / stream.batch)
+        pieces = _backpropagated(parts, network, loss, data_order, settings, weight=scale / data_order.batch)
         measured = measure_step(
             [trained for trained, _ in parts.trained()],
             pieces,
-            count=stream.batch,
+            count=data_order.batch,
             scale=scale,
             seconds=clock.lap(),
             flags=(stopping(), parts.piece != before),
         )
         parts.seconds += measured.seconds
         if measured.flags[1]:
-            parts.piece = smallest(parts.piece or stream.batch)
+            parts.piece = smallest(parts.piece or data_order.batch)
         if measured.finite:
             return measured, ()
         overflow = settings.precision == "fp16" and math.isfinite(measured.terms["loss"])
         if not (overflow and parts.scale.shrink()):
-            return measured, tuple(bad_rows(pieces)) or stream.batch_at(parts.step)[0].rows
+            return measured, tuple(bad_rows(pieces)) or data_order.batch_at(parts.step)[0].rows
 
 
 def _backpropagated(
     parts: TrainingState,
     network: nn.Module,
     loss: Loss,
-    stream: DataOrder,
+    data_order: DataOrder,
     settings: TrainingSettings,
     *,
     weight: float,
 ) -> list[MicroBatch]:
     """All pieces of this process; half as large, and all of them again, when memory runs out."""
     while True:
-        cut = _cut(parts, stream, settings)
-        batches = stream.batch_at(parts.step, rank=rank(), world=world(), parts=cut)
+        cut = _cut(parts, data_order, settings)
+        batches = data_order.batch_at(parts.step, rank=rank(), world=world(), parts=cut)
         for trained, optimizer in parts.trained():
             optimizer.zero_grad()
             trained.train()
@@ -322,11 +322,11 @@ def _backpropagated(
             torch.cuda.empty_cache()
 
 
-def _cut(parts: TrainingState, stream: DataOrder, settings: TrainingSettings) -> int:
+def _cut(parts: TrainingState, data_order: DataOrder, settings: TrainingSettings) -> int:
     """Pieces into which a process cuts its share: as many for each process, whose share may be larger by one sample."""
-    share = math.ceil(stream.batch / world())
+    share = math.ceil(data_order.batch / world())
     wanted = settings.accumulate if parts.piece is None else max(settings.accumulate, math.ceil(share / parts.piece))
-    return min(wanted, stream.batch // world()) if is_sharded(parts.network) else wanted
+    return min(wanted, data_order.batch // world()) if is_sharded(parts.network) else wanted
 
 
 def _pass_over(parts: TrainingState, rows: tuple[int, ...], settings: TrainingSettings) -> None:

@@ -188,7 +188,7 @@ def bench(
     file = None if recipe is None else Path(recipe)
     work = set_up_workload(Path(source), task, file, settings, changes or {})
     hardware = str(find_hardware(str(work.device)))
-    say(f"{hardware}; batch {work.stream.batch}, {work.settings.precision}")
+    say(f"{hardware}; batch {work.data_order.batch}, {work.settings.precision}")
     load = train = memory = sample = None
     if part in ("load", "all"):
         load = _bench_load(work, seconds)
@@ -199,18 +199,20 @@ def bench(
         memory = TrainingMemory(peak_bytes=peak_memory(work.device), **asdict(fitting))
     if part in ("sample", "all"):
         sample = _bench_sample(work, count, seconds)
-    return Benchmark(hardware=hardware, batch=work.stream.batch, load=load, train=train, memory=memory, sample=sample)
+    return Benchmark(
+        hardware=hardware, batch=work.data_order.batch, load=load, train=train, memory=memory, sample=sample
+    )
 
 
 def _bench_load(work: Workload, seconds: float) -> LoadingSpeed:
     steps = iter(range(2**31))
 
     def load() -> None:
-        for piece in work.stream.batch_at(next(steps), parts=work.settings.accumulate):
+        for piece in work.data_order.batch_at(next(steps), parts=work.settings.accumulate):
             work.load(piece)
 
     took = time_in_turn({"load": load}, seconds=min(seconds, 3.0), device=work.device)["load"]
-    return LoadingSpeed(work.stream.batch / took, took)
+    return LoadingSpeed(work.data_order.batch / took, took)
 
 
 def _bench_train(work: Workload, seconds: float) -> TrainingSpeed:
@@ -221,10 +223,10 @@ def _bench_train(work: Workload, seconds: float) -> TrainingSpeed:
     operations = work.operations()
     rate = matmul_rate(work.device, work.settings.precision, seconds=min(seconds, 2.0))
     return TrainingSpeed(
-        images_per_second=work.stream.batch / whole,
+        images_per_second=work.data_order.batch / whole,
         seconds_per_step=whole,
         parts={name: PartOfStep(took[name], took[name] / whole) for name in STEP_PARTS},
-        flops_per_image=operations / work.stream.batch,
+        flops_per_image=operations / work.data_order.batch,
         gflops=operations / whole / 1e9,
         matmul_gflops=rate / 1e9,
         share_of_matmul=operations / whole / rate,
@@ -285,7 +287,7 @@ def _fitting(work: Workload) -> _Fitting:
         bytes_per_image=by_image,
         largest_batch=largest,
         how="tried, by doubling" if gpu else "estimated: free memory over that of an image",
-        advice=_advice(work.stream.batch, work.settings.accumulate, largest),
+        advice=_advice(work.data_order.batch, work.settings.accumulate, largest),
     )
 
 

@@ -197,10 +197,13 @@ def test_training_keeps_the_norms_and_the_average_says_what_its_directions_say(w
     def loss(trained, batch):
         return {"loss": (trained(images[list(batch.rows)], torch.zeros(4), Condition()) - 1).square().mean((1, 2, 3))}
 
-    stream, settings = DataOrder(tuple(range(8)), batch=4, seed=0), TrainingSettings(learning_rate=0.01, warmup_steps=1)
+    data_order, settings = (
+        DataOrder(tuple(range(8)), batch=4, seed=0),
+        TrainingSettings(learning_rate=0.01, warmup_steps=1),
+    )
     losses = [
         step.terms["loss"]
-        for step in training_loop(parts, loss, stream, until=StoppingCriterion(steps=12), settings=settings)
+        for step in training_loop(parts, loss, data_order, until=StoppingCriterion(steps=12), settings=settings)
     ]
     assert losses[-1] < losses[0]
     torch.testing.assert_close(norms(network), torch.ones_like(norms(network)), rtol=0, atol=1e-5)
