@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, ModelError, UsageError
 from sfumato.plain import parse_json, shaped, shown
-from sfumato.recipe import Recipe, parse_recipe
+from sfumato.recipe import NATIVE, Recipe, parse_recipe
 from sfumato.recipe.part import MOST
 
 HEADER_KEY = "sfumato"
@@ -196,8 +196,8 @@ def read_about(metadata: Mapping[str, str], *, source: Path | str) -> About:
 
 def _differences(recipe: Recipe, spec: Spec) -> str:
     """What recipe and data do not agree about."""
-    if recipe.data.size != spec.size:
-        return f"images of {shown(recipe.data.size)} and of {spec.size} pixels"
+    if recipe.data.size != (spec.size or NATIVE):
+        return f"images of {shown(recipe.data.size)} and of {spec.size or NATIVE} pixels"
     if recipe.task == "segment" and len(spec.mask_classes) < 2:
         return f"masks are made, and they have the classes {shown(spec.mask_classes)}"
     if recipe.data.pairs != "none" and len(spec.mask_classes) < 2:

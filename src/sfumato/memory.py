@@ -32,15 +32,22 @@ class AdaptiveBatchSize:
     def __init__(self, size: int, *, tell: Callable[[str], object]) -> None:
         self.size, self._tell = size, tell
 
-    def each(self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], _Result]) -> Iterator[_Result]:
+    def each(
+        self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], _Result], *, at_most: int | None = None
+    ) -> Iterator[_Result]:
         """The work on all items, in order, a portion at a time; `work` holds nothing when it fails.
+
+        Args:
+            items: what is worked on.
+            work: on a portion.
+            at_most: items in a portion, where these are larger than others.
 
         Raises:
             ResourceError: memory does not hold the work on one item.
         """
         start = 0
         while start < len(items):
-            portion = items[start : start + self.size]
+            portion = items[start : start + min(self.size, at_most or self.size)]
             try:
                 result = work(portion)
             except (RuntimeError, MemoryError) as error:

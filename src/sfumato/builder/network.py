@@ -48,19 +48,19 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
         spec: the data.
         numbers: False builds only the shapes of its tensors (on torch's device meta), which takes no memory.
     """
-    shape = _shape(recipe, spec)
+    shape, size = _shape(recipe, spec), seen_size(recipe, spec)
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
     ours = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
     with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
             case UNetNetwork() as n:
-                network: nn.Module = UNet(**ours, **_stages(n, spec))
+                network: nn.Module = UNet(**ours, **_stages(n, size))
             case ScoreNetwork() as n:
                 design = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}[n.kind]
-                network = ScoreUNet(design, **ours, **_stages(n, spec))
+                network = ScoreUNet(design, **ours, **_stages(n, size))
             case MagnitudeNetwork() as n:
-                network = MagnitudeUNet(**ours, **_stages(n, spec))
+                network = MagnitudeUNet(**ours, **_stages(n, size))
             case DiTNetwork() as n:
                 network = DiT(**ours, **_keywords(n))
             case SwinNetwork() as n:
@@ -69,20 +69,26 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
                 _refuse_no_logits(recipe)
                 network = MaskHead(**ours, **_keywords(n))
             case ForeignNetwork() as n:
-                network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, spec))
+                network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, size))
             case PretrainedNetwork() as n:
                 network = DiffusersUNet(**shape, config=n.config, gradient_checkpointing=n.gradient_checkpointing)
             case OwnNetwork() as n:
-                network = build_own(n.factory, options=n.options, shape=ours, size=spec.size)
+                network = build_own(n.factory, options=n.options, shape=ours, size=size)
             case _ as never:
                 assert_never(never)
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
 
 
+def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, int]:
+    """Height and width of what the network sees in training: a patch, or a whole image."""
+    patch = recipe.data.patch
+    return patch if isinstance(patch, tuple) else spec.common_size
+
+
 def build_call(recipe: Recipe, spec: Spec) -> Call:
     """What one call of the network takes."""
     shape = _shape(recipe, spec)
-    return Call(shape["channels_in"], shape["channels_condition"], spec.size, labelled=bool(shape["classes"]))
+    return Call(shape["channels_in"], shape["channels_condition"], seen_size(recipe, spec), labelled=bool(shape["classes"]))
 
 
 def build_signature(recipe: Recipe, spec: Spec) -> Signature:
@@ -140,16 +146,16 @@ def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:
     return keywords
 
 
-def _stages(n: UNetNetwork | ScoreNetwork | MagnitudeNetwork, spec: Spec) -> dict[str, Any]:
+def _stages(n: UNetNetwork | ScoreNetwork | MagnitudeNetwork, size: Sequence[int]) -> dict[str, Any]:
     """The keywords of our U-Nets."""
-    return {**_widths(n, spec), "dropout": n.dropout, "gradient_checkpointing": n.gradient_checkpointing}
+    return {**_widths(n, size), "dropout": n.dropout, "gradient_checkpointing": n.gradient_checkpointing}
 
 
-def _widths(n: Widths, spec: Spec) -> dict[str, Any]:
+def _widths(n: Widths, size: Sequence[int]) -> dict[str, Any]:
     """The keywords that every U-Net of levels takes."""
     assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
     assert n.attention != "auto", "the plan resolves every auto"
-    levels = _attention_levels(n.attention, spec.size, len(n.multipliers))
+    levels = _attention_levels(n.attention, size, len(n.multipliers))
     return {"channels": n.channels, "multipliers": n.multipliers, "blocks": n.blocks, "attention": levels}
 
 

@@ -97,8 +97,8 @@ def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
     given["objective"] = loss if loss == "cross_entropy" else Divergence(kind=loss, smoothing=p.smoothing)
     try:
         if recipe.task == "segment":
-            assert p.classes != "auto" and recipe.data.size != "auto", "the plan resolves every auto"
-            return for_masks(p.classes, math.prod(recipe.data.size), skip=p.skip, **given)
+            assert p.classes != "auto", "the plan resolves every auto"
+            return for_masks(p.classes, math.prod(recipe.data.seen), skip=p.skip, **given)
         assert p.intensities != "auto", "the plan resolves every auto"
         return for_images(p.intensities, smoothing=p.smoothing, **given)
     except ValueError as error:
@@ -155,8 +155,7 @@ def _table(p: GaussianProcess, data: DataSection) -> Discrete:
         case _ as never:
             assert_never(never)
     if p.reference_side is not None:
-        assert data.size != "auto", "the plan resolves every auto before objects are built"
-        table = shifted(table, max(data.size) / p.reference_side)
+        table = shifted(table, max(data.seen) / p.reference_side)
     return zero_terminal(table) if p.zero_terminal_snr else table
 
 

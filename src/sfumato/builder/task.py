@@ -20,6 +20,7 @@ from sfumato.recipe import (
     Recipe,
 )
 from sfumato.tasks.image_distance import ImageDistance
+from sfumato.tasks.patches import Patches
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Task
@@ -44,7 +45,7 @@ def build_task(
     held_out = evenly(dataset.rows("validation") or train, recipe.validate_.cases)
     augment = build_augment(recipe)
     if isinstance(augment, Pipe):
-        augment.check(channels=dataset.spec.channels, size=dataset.spec.size)
+        augment.check(channels=dataset.spec.channels, size=dataset.spec.common_size)
     metric = recipe.validate_.metric
     match recipe.task:
         case "segment":
@@ -61,6 +62,7 @@ def build_task(
                 recycle=recipe.train.recycle,
                 self_condition=recipe.train.self_condition,
                 metric="iou" if metric == "iou" else "dice",
+                patches=Patches(dataset, patch) if isinstance(patch := recipe.data.patch, tuple) else None,
                 device=device,
             )
         case "generate":

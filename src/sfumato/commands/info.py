@@ -89,9 +89,15 @@ def _show_dataset(told: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _pixels(size: Sequence[int] | str | None) -> str:
+    """The size of images: of all of them, or that each has its own."""
+    if size is None or isinstance(size, str):
+        return "each in its own size"
+    return f"{size[1]} x {size[0]} pixels"
+
+
 def _dataset(told: _Told) -> _Facts:
-    height, width = told["size"]
-    yield "images", f"{width} x {height} pixels, {counted(told['channels'], 'channel')}; {told['intensity']}"
+    yield "images", f"{_pixels(told['size'])}, {counted(told['channels'], 'channel')}; {told['intensity']}"
     if told["classes"]:
         yield "classes", _listed([f"{name} ({number})" for name, number in told["classes"].items()])
     if told["has_masks"]:
@@ -190,8 +196,10 @@ def _model(told: _Told) -> _Facts:
     if average := told.get("average"):
         made_of = counted(len(average["made_of"]), "kept average")
         yield "average", f"of width {average['width']:g} from {made_of}, within {average['error']:.2%} of its profile"
-    height, width = data["size"]
-    yield "images", f"{width} x {height} pixels, {counted(data['channels'], 'channel')}; {data['intensity']['text']}"
+    patch = recipe["data"].get("patch")
+    windows = f" in windows of {_pixels(patch)}" if isinstance(patch, list) else ""
+    channels = counted(data["channels"], "channel")
+    yield "images", f"{_pixels(data['size'])}{windows}, {channels}; {data['intensity']['text']}"
     if data["classes"]:
         yield "classes", _listed(data["classes"])
     if data["mask_classes"] and (told["task"] == "segment" or recipe["data"]["pairs"] != "none"):

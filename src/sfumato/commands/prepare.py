@@ -9,10 +9,12 @@ from cyclopts import Parameter
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
+from sfumato.data.placement import size_words
 from sfumato.data.units import counted_cases
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.progress import say
+from sfumato.recipe import NATIVE
 from sfumato.verbs import prepare as verb
 from sfumato.verbs.prepare import THREE_SHARES, Preparation, Size
 
@@ -57,7 +59,8 @@ def prepare(
             files, an nnU-Net raw dataset, or a folder with manifest.csv.
         out: The dataset folder to write.
         flags: How to read the source.
-        size: Height and width in pixels, e.g. 64 or 96x128; auto takes the images' median, within reason.
+        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median,
+            within reason.
         preparation: What becomes of the images.
         window: Black and white in stored numbers, e.g. -1000,400 in Hounsfield units.
         split: Shares of train/validation/test; a split that the source has already is kept.
@@ -72,9 +75,9 @@ def prepare(
         )
         for note in rehearsed.notes:
             say(f"note: {note}")
-        height, width = rehearsed.size
-        say(f"would prepare {counted_cases(rehearsed.cases)} at {height} x {width} pixels into {out}")
-        return {"dataset": str(out), "cases": len(rehearsed.cases), "size": list(rehearsed.size)}
+        say(f"would prepare {counted_cases(rehearsed.cases)} {size_words(rehearsed.size)} into {out}")
+        said = NATIVE if rehearsed.size is None else list(rehearsed.size)
+        return {"dataset": str(out), "cases": len(rehearsed.cases), "size": said}
     return verb.prepare(
         source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite
     ).summary

@@ -5,14 +5,17 @@
               images.npy     (cases, height, width, channels), uint8 or uint16 from black to white by the intensity rule
               masks.npy      (cases, readers, height, width) uint8 class indices, 255 where nothing is said; only with
                              masks
+                             of images that keep their own size, the same of each case, all in one flat row
               splits_final.json  the folds as nnU-Net writes them
               fingerprint.json   what the images and masks are like
 
 A batch is one gather from the memory map, one move to the device, one cast.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +26,10 @@ from pydantic import BaseModel, ConfigDict
 from sfumato.data.formats.archive import open_array
 from sfumato.data.formats.pillow import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
+from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Placement
-from sfumato.data.preparation.store import FORMAT
+from sfumato.data.preparation.store import FORMAT, RAGGED_FORMAT
+from sfumato.data.ragged import Arrays, Ragged, cut_out, stacked
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
@@ -49,8 +54,8 @@ class Dataset:
         spec: Spec,
         cases: Sequence[Case],
         sizes: Sequence[OriginalSize],
-        images: np.ndarray,
-        masks: np.ndarray | None,
+        images: Arrays,
+        masks: Arrays | None,
         notes: Sequence[str] = (),
         sharpness: Sharpness | None = None,
     ) -> None:
@@ -74,15 +79,12 @@ class Dataset:
         cases = read_manifest(folder / "manifest.csv")
         images = open_array(folder / "images.npy")
         masks = open_array(folder / "masks.npy") if spec.has_masks else None
-        expected = [(len(cases), *spec.size, spec.channels)] + [(len(cases), spec.readers, *spec.size)] * (
-            masks is not None
-        )
-        if (found := [array.shape for array in (images, masks) if array is not None]) != expected:
-            raise DataError(f"{folder}: the arrays have the shapes {found}", expected=f"{expected}", code="DATA-021")
+        sizes = [_original(folder, row) for row in rows]
         if images.dtype != spec.stored_dtype:
             finding = f"{folder}: the images are stored as {images.dtype}"
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
-        return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes, entry.sharpness)
+        arrays = _by_case(folder, spec, sizes, images, masks)
+        return cls(spec, cases, sizes, *arrays, entry.notes, entry.sharpness)
 
     def without_classes(self) -> "Dataset":
         """The same data, of whose classes nothing is told: those who look at them see an unlabelled data set."""
@@ -103,8 +105,23 @@ class Dataset:
         return [row for row in rows if not marked or row in marked]
 
     def images(self, rows: Sequence[int], device: torch.device | str = "cpu") -> Data:
-        """Images of these rows, float32 in [-1, 1], channels-last in memory."""
-        return to_data(self._images[list(rows)], self.spec, device)
+        """Images of these rows, float32 in [-1, 1], channels-last in memory.
+
+        Raises:
+            ValueError: they have different sizes.
+        """
+        return to_data(stacked(self._images, rows), self.spec, device)
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Height and width in pixels in which a case is stored."""
+        height, width = self._images[row].shape[:2]
+        return height, width
+
+    def alike(self, rows: Sequence[int], at_most: int) -> Iterator[list[int]]:
+        """The rows in their order, in lists of one size, at most so many in each."""
+        for _, group in groupby(rows, key=self.size):
+            same = list(group)
+            yield from (same[start : start + at_most] for start in range(0, len(same), at_most))
 
     def masks(
         self, rows: Sequence[int], readers: Sequence[int] | None = None, device: torch.device | str = "cpu"
@@ -119,7 +136,18 @@ class Dataset:
         if self._masks is None:
             raise ValueError("a data set for generation has no masks")
         chosen = [0] * len(rows) if readers is None else list(readers)
-        return torch.from_numpy(self._masks[list(rows), chosen]).to(device, non_blocking=True)
+        if isinstance(self._masks, Ragged):
+            masks = np.stack([self._masks[row][reader] for row, reader in zip(rows, chosen, strict=True)])
+        else:
+            masks = self._masks[list(rows), chosen]
+        return torch.from_numpy(masks).to(device, non_blocking=True)
+
+    def mask(self, row: int, reader: int = 0) -> np.ndarray:
+        """Class index of each pixel of a case by one reader, uint8 as stored and where it is stored: not copied."""
+        if self._masks is None:
+            raise ValueError("a data set for generation has no masks")
+        stored: np.ndarray = self._masks[row][reader]
+        return stored
 
     def readings(self, rows: Sequence[int]) -> Labels:
         """How many readers outlined each case; the masks behind theirs say nothing (`mask.IGNORED`)."""
@@ -134,9 +162,62 @@ class Dataset:
         arrays = [self._images] if self._masks is None else [self._images, self._masks]
         return [np.ascontiguousarray(array[row]).data for array in arrays]
 
+    def crops(
+        self,
+        rows: Sequence[int],
+        corners: Sequence[Sequence[int]],
+        size: Sequence[int],
+        readers: Sequence[int] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> tuple[Data, Masks]:
+        """Boxes out of images and masks, read without the rest: as `images` and `masks` give them.
+
+        Beyond an image lies its reflection, beyond a mask what says nothing (`mask.IGNORED`).
+
+        Args:
+            rows: which cases.
+            corners: where each box begins, down and across; below 0 outside.
+            size: height and width of the boxes.
+            readers: whose mask for each of them; the first reader's when not given.
+            device: where they are wanted.
+        """
+        if self._masks is None:
+            raise ValueError("a data set for generation has no masks")
+        chosen = [0] * len(rows) if readers is None else readers
+        images = [cut_out(self._images[row], corner, size) for row, corner in zip(rows, corners, strict=True)]
+        masks = [
+            cut_out(self._masks[row][reader], corner, size, outside=IGNORED)
+            for row, corner, reader in zip(rows, corners, chosen, strict=True)
+        ]
+        stack = torch.from_numpy(np.stack(masks)).to(device, non_blocking=True)
+        return to_data(np.stack(images), self.spec, device), stack
+
     def placement(self, row: int) -> Placement:
         """The way back to the original size of a case."""
         return self.spec.canvas.place(*self._sizes[row])
+
+
+def _by_case(
+    folder: Path, spec: Spec, sizes: Sequence[OriginalSize], images: np.ndarray, masks: np.ndarray | None
+) -> tuple[Arrays, Arrays | None]:
+    """The arrays, of which item i is case i.
+
+    Raises:
+        DataError: they have another shape.
+    """
+    every: Sequence[tuple[int, int]] = [spec.canvas.place(*original).canvas for original in sizes]
+    shapes = [[(*size, spec.channels) for size in every], [(spec.readers, *size) for size in every]]
+    given = [(images, shapes[0]), *([] if masks is None else [(masks, shapes[1])])]
+    if spec.size is None:
+        expected: list[tuple[int, ...]] = [(sum(map(math.prod, each)),) for _, each in given]
+    else:
+        expected = [(len(each), *spec.size, spec.channels) for _, each in given[:1]]
+        expected += [(len(each), spec.readers, *spec.size) for _, each in given[1:]]
+    if (found := [array.shape for array, _ in given]) != expected:
+        raise DataError(f"{folder}: the arrays have the shapes {found}", expected=f"{expected}", code="DATA-021")
+    if spec.size is not None:
+        return images, masks
+    return Ragged(images, shapes[0]), None if masks is None else Ragged(masks, shapes[1])
 
 
 class _Entry(BaseModel):
@@ -187,9 +268,9 @@ def _description(folder: Path) -> _Entry:
         )
 
     entry = shaped(_Entry.model_validate, read_object(folder / "dataset.json", fault), fault)
-    if entry.format != FORMAT:
-        newer = entry.format > FORMAT
+    if entry.format not in (FORMAT, RAGGED_FORMAT):
+        newer = entry.format > RAGGED_FORMAT
         age, remedy = ("a newer", "install a newer sfumato") if newer else ("an older", "prepare it again")
         finding = f"{folder} was written by {age} sfumato (form {shown(entry.format)})"
-        raise DataError(finding, expected=f"form {FORMAT}", remedy=remedy, code="DATA-021")
+        raise DataError(finding, expected=f"form {FORMAT} or {RAGGED_FORMAT}", remedy=remedy, code="DATA-021")
     return entry

@@ -1,6 +1,6 @@
-"""Where a resized image sits in the model's canvas, and the way back to the original size.
+"""Where a resized image sits in its canvas, and the way back to the original size.
 
-Images are resized with an anti-aliased linear filter. Masks keep to their classes: shrinking keeps the area of each
+The canvas is the same for all images of a set, or each image has one of its own size. Images are resized with an anti-aliased linear filter. Masks keep to their classes: shrinking keeps the area of each
 object (`sfumato.data.shrinking`), enlarging repeats.
 """
 
@@ -30,23 +30,25 @@ class Placement(NamedTuple):
     Attributes:
         size: height and width of the original.
         box: top, left, height and width of the resized image in the canvas; what lies outside the canvas is cut off.
+        canvas: height and width of the canvas.
     """
 
     size: tuple[int, int]
     box: tuple[int, int, int, int]
+    canvas: tuple[int, int]
 
 
 class Canvas(NamedTuple):
     """What networks see, and how images of any size get there.
 
     Attributes:
-        size: height and width in pixels.
+        size: height and width in pixels; None: every image has a canvas of its own size.
         keep_aspect: images fit in undistorted, with a dark margin.
         crop: images fill it undistorted, and what juts out on two sides is cut off.
-        spacing: millimetres per pixel; images are brought to it, then padded or cut around their centre.
+        spacing: millimetres per pixel; images are brought to it, then padded or cut around their centre to the size.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     keep_aspect: bool = False
     crop: bool = False
     spacing: float | None = None
@@ -58,19 +60,22 @@ class Canvas(NamedTuple):
             original: in pixels.
             spacing: its millimetres between rows and columns; needed where the canvas has a spacing.
         """
-        if self.spacing is None and not (self.keep_aspect or self.crop):
-            return Placement(original, (0, 0, *self.size))
-        down, across = self._scale(original, spacing)
-        height, width = max(1, round(down * original[0])), max(1, round(across * original[1]))
-        return Placement(original, ((self.size[0] - height) // 2, (self.size[1] - width) // 2, height, width))
+        height, width = self._resized(original, spacing)
+        down, across = self.size or (height, width)
+        return Placement(original, ((down - height) // 2, (across - width) // 2, height, width), (down, across))
 
-    def _scale(self, original: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[float, float]:
+    def _resized(self, original: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
+        """Height and width of the image before it is padded or cut."""
         if self.spacing is not None:
             assert spacing is not None, "the caller checks that the image has a spacing"
-            return spacing[0] / self.spacing, spacing[1] / self.spacing
-        fitting = [side / length for side, length in zip(self.size, original, strict=True)]
-        scale = max(fitting) if self.crop else min(fitting)
-        return scale, scale
+            scales = [step / self.spacing for step in spacing]
+        elif self.size is None or not (self.keep_aspect or self.crop):
+            return self.size or original
+        else:
+            fitting = [side / length for side, length in zip(self.size, original, strict=True)]
+            scales = [max(fitting) if self.crop else min(fitting)] * 2
+        height, width = (max(1, round(scale * length)) for scale, length in zip(scales, original, strict=True))
+        return height, width
 
 
 def size_within(shape: Sequence[float], side: int) -> tuple[int, int]:
@@ -80,6 +85,11 @@ def size_within(shape: Sequence[float], side: int) -> tuple[int, int]:
     return height, width
 
 
+def size_words(size: tuple[int, int] | None) -> str:
+    """In which size images are."""
+    return "each image in its own size" if size is None else f"at {size[0]} x {size[1]} pixels"
+
+
 class _Shared(NamedTuple):
     """The part of the resized image that the canvas shows, in the coordinates of both."""
 
@@ -87,32 +97,31 @@ class _Shared(NamedTuple):
     image: tuple[slice, slice]
 
 
-def _shared(placement: Placement, canvas: tuple[int, int]) -> _Shared:
+def _shared(placement: Placement) -> _Shared:
     top, left, height, width = placement.box
     inside, shown = [], []
-    for start, length, side in ((top, height, canvas[0]), (left, width, canvas[1])):
+    for start, length, side in ((top, height, placement.canvas[0]), (left, width, placement.canvas[1])):
         first, last = max(0, start), min(side, start + length)
         inside.append(slice(first, last))
         shown.append(slice(first - start, last - start))
     return _Shared((inside[0], inside[1]), (shown[0], shown[1]))
 
 
-def fit_canvas(array: _Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
+def fit_canvas(array: _Array, placement: Placement, *, nearest: bool) -> Resized:
     """The array in the canvas, same dtype.
 
     Args:
         array: image of any dtype, or a mask of class indices (height x width).
         placement: where it goes; what it leaves of the canvas gets the lowest value (black, background).
-        size: height and width of the canvas.
         nearest: the values are classes.
     """
     _, _, height, width = placement.box
     resized = resize(array, (height, width), nearest=nearest)
-    if placement.box == (0, 0, *size):
+    if placement.box == (0, 0, *placement.canvas):
         return resized
-    shared = _shared(placement, size)
+    shared = _shared(placement)
     fill = 0 if nearest or array.dtype.kind in "ub" else array.min()
-    canvas = np.full((*size, *array.shape[2:]), fill, array.dtype)
+    canvas = np.full((*placement.canvas, *array.shape[2:]), fill, array.dtype)
     canvas[shared.canvas] = resized[shared.image]
     return canvas
 
@@ -123,7 +132,7 @@ def restore(array: _Array, placement: Placement, *, nearest: bool) -> Resized:
     What lies beside the image in the canvas is cut off; what the canvas did not show is 0.
     """
     _, _, height, width = placement.box
-    shared = _shared(placement, (array.shape[0], array.shape[1]))
+    shared = _shared(placement)
     shown = array[shared.canvas]
     if shown.shape[:2] != (height, width):
         whole = np.zeros((height, width, *array.shape[2:]), array.dtype)

@@ -43,27 +43,29 @@ class Sharpness(NamedTuple):
     """What masks lose at a size.
 
     Attributes:
-        size: height and width of the canvas in pixels.
+        size: height and width of the canvas in pixels; None where each mask keeps its own size, at a spacing.
         masks: how many were measured; those that show nothing are left out.
         dice: mean Dice of a mask with itself brought to the size and back; of several classes the mean over them.
         emptied: masks that show nothing at this size.
         objects: connected regions of a class, of all the masks.
         lost: those of them that are gone.
+        spacing: millimetres per pixel of the canvas, where it has a spacing.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     masks: int
     dice: float
     emptied: int
     objects: int
     lost: int
+    spacing: float | None = None
 
     @property
     def sentence(self) -> str:
         """In a sentence."""
-        height, width = self.size
         measured = counted(self.masks, "mask")
-        text = f"at {width} x {height} a perfect mask reaches Dice {self.dice:.2f} ({measured} measured)"
+        where = f"{self.spacing:g} mm" if self.size is None else f"{self.size[1]} x {self.size[0]}"
+        text = f"at {where} a perfect mask reaches Dice {self.dice:.2f} ({measured} measured)"
         if self.lost:
             text += f"; {self.lost} of {counted(self.objects, 'object')} are lost"
         if self.emptied:
@@ -125,6 +127,7 @@ def _summary(canvas: Canvas, losses: Sequence[_Loss]) -> Sharpness:
         emptied=sum(loss.emptied for loss in losses),
         objects=sum(loss.objects for loss in losses),
         lost=sum(loss.lost for loss in losses),
+        spacing=canvas.spacing,
     )
 
 
@@ -133,7 +136,7 @@ def _loss(original: OriginalMask, canvas: Canvas) -> _Loss:
 
     mask = original.mask
     placement = canvas.place((mask.shape[0], mask.shape[1]), original.spacing)
-    small = fit_canvas(mask, placement, canvas.size, nearest=True)
+    small = fit_canvas(mask, placement, nearest=True)
     back = restore(small, placement, nearest=True)
     says, scores, objects, lost = mask != IGNORED, list[float](), 0, 0
     for value in np.unique(mask[_shown(mask)]):

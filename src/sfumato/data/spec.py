@@ -25,7 +25,7 @@ from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.statistics import Stats
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 from sfumato.plain import shaped, shown
 from sfumato.typing import Data
 
@@ -47,7 +47,7 @@ class Spec:
     """What a model must know about its data; it travels in the model's header.
 
     Attributes:
-        size: height and width of the model's canvas.
+        size: height and width of all images; None: each has its own (`common_size`).
         channels: 1 (grey), 3 (RGB), or as many as the source has files for an image.
         dtype: numbers of the images as they are read, e.g. "uint8", "int16"; of most of them, where they differ.
         intensity: numbers of the images to [-1, 1].
@@ -68,7 +68,7 @@ class Spec:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     channels: int
     dtype: str
     intensity: Intensity
@@ -103,8 +103,22 @@ class Spec:
         return replace(self, mask_classes=(), mask_rule=None, ignore=False, readers=0)
 
     @property
+    def common_size(self) -> tuple[int, int]:
+        """Height and width of all images.
+
+        Raises:
+            UsageError: each has its own.
+        """
+        if self.size is None:
+            raise UsageError(
+                "each image of the data keeps its own size, and this needs images of one size",
+                remedy="prepare the data at one: --size 128, say",
+            )
+        return self.size
+
+    @property
     def canvas(self) -> Canvas:
-        """How images get to the model's size."""
+        """How images get to their size."""
         return Canvas(self.size, self.keep_aspect, self.crop, self.spacing)
 
     @property
@@ -154,8 +168,8 @@ def _form() -> Callable[[Any], Any]:
 def _impossible(spec: Spec) -> Iterator[str]:
     """What no data have."""
     numbers = {
-        "height": (spec.size[0], 1, LARGEST_SIDE),
-        "width": (spec.size[1], 1, LARGEST_SIDE),
+        "height": (spec.size[0] if spec.size else 1, 1, LARGEST_SIDE),
+        "width": (spec.size[1] if spec.size else 1, 1, LARGEST_SIDE),
         "channels": (spec.channels, 1, MOST_CHANNELS),
         "readers": (spec.readers, 0, MOST_READERS),
         "component": (spec.component if isinstance(spec.component, int) else 0, 0, MOST_CHANNELS),
@@ -235,7 +249,7 @@ def model_input(
         raise no_spacing("the image", spec.spacing)
     slim = with_channels(array, 1) if spec.channels == 1 else without_copies(array)
     placement = spec.canvas.place((array.shape[0], array.shape[1]), spacing)
-    fitted = fit_canvas(slim, placement, spec.size, nearest=False)
+    fitted = fit_canvas(slim, placement, nearest=False)
     return stored_channels(fitted, spec, stats), placement
 
 

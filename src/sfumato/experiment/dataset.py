@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS, is_prepared
+from sfumato.data.placement import size_words
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
@@ -36,17 +37,17 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in dataset.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{counted_cases(dataset.cases)} at {size[0]} x {size[1]}: {parts}")
+    say(f"{counted_cases(dataset.cases)}, {size_words(size)}: {parts}")
     return choices
 
 
 def rehearse_cases(
     recipe: Recipe, found: DiscoveredDataset, *, workers: int | None = None
-) -> tuple[tuple[int, int], tuple[str, ...]]:
+) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
     """Everything that preparing does, into a folder that is thrown away, with images of a few pixels.
 
     Returns:
-        The size at which the cases would be prepared, and the notes.
+        The size at which the cases would be prepared (None: each its own), and the notes.
 
     Raises:
         DataError: what the preparation would refuse.
@@ -66,7 +67,7 @@ def _prepare(found: DiscoveredDataset, out: Path, settings: PreparationSettings,
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
 
 
-def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> PreparationSettings:
+def _settings(recipe: Recipe, size: tuple[int, int] | None, workers: int | None) -> PreparationSettings:
     data, split = recipe.data, recipe.data.split
     return PreparationSettings(
         size=size,

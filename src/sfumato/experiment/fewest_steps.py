@@ -182,8 +182,7 @@ def ensembles(
     """
     draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, guidance=guidance, around=around)
     together = max(1, batch // members)
-    for first in range(0, len(rows), together):
-        part = rows[first : first + together]
+    for part in dataset.alike(rows, together):
         images = dataset.images(part, str(model.device))
         guesses = None if start is None else start(images)
         names = [dataset.cases[row].id for row in part]

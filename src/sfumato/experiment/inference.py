@@ -1,5 +1,6 @@
 """A trained model at work, in Python: masks for cases, images for wishes. The commands write what these yield."""
 
+import math
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from sfumato.tasks.task import Sampler, last, to_uint8
 from sfumato.tasks.trajectory import Trajectory, TrajectoryFrame, recorded, trajectory
 from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.typing import Data, Output
+
+
+PIXELS_AT_ONCE = 2**22
+"""Pixels of all masks that are drawn at once, unless one alone has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +93,9 @@ class Twin:
         """Estimated one-hot masks in [-1, 1]."""
         classes, nowhere = len(self.model.spec.mask_classes), [0] * len(images)
         sampler = self.model.sampler()
-        steps = draw_masks(self.model.process, self.model.network, sampler, images, classes, seeds=nowhere)
+        steps = draw_masks(
+            self.model.process, self.model.network, sampler, images, classes, seeds=nowhere, window=self.model.window
+        )
         x0_hat = last(steps).x0
         return signed_one_hot(x0_hat.argmax(1), classes) if self.hard else x0_hat
 
@@ -134,14 +141,16 @@ def predict(
     if tta and count > views_of(model.spec.size):
         raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
     draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, recorded=recorded, guidance=guidance)
-    together, portions = max(1, batch // count), AdaptiveBatchSize(batch, tell=tell)
+    together = max(1, batch // count) if model.spec.size else 1
+    portions = AdaptiveBatchSize(batch, tell=tell)
     for first in range(0, len(cases), together):
         chunk = cases[first : first + together]
         inputs = [read(case, model.spec) for case in chunk]
         images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
         guesses = None if start is None else start(images)
-        every = members_of(len(chunk), count)
-        drawn = list(portions.each(every, partial(draw, [case.id for case in chunk], images, guesses)))
+        every, fitting = members_of(len(chunk), count), max(1, PIXELS_AT_ONCE // math.prod(images.shape[2:]))
+        names = [case.id for case in chunk]
+        drawn = list(portions.each(every, partial(draw, names, images, guesses), at_most=fitting))
         members = np.concatenate([each.probability for each in drawn])
         films = {name: trajectory for each in drawn for name, trajectory in each.films.items()}
         for k, case in enumerate(chunk):
@@ -213,6 +222,7 @@ class Draw:
             len(self.model.spec.mask_classes),
             seeds=seeds,
             start=None if guesses is None else turn_images(guesses[rows], views),
+            window=self.model.window,
             guidance=self.guidance,
             around=self.around,
         )
@@ -350,7 +360,7 @@ def make(
 
     def work(chunk: Sequence[SampleRequest]) -> list[GeneratedImage]:
         images, masks = model.layout.parted(final_state(model, make_steps(model, sampler, chunk, guidance=guidance)))
-        pixels = np.zeros((len(chunk), *model.spec.size, 0), np.uint8) if images is None else to_uint8(images)
+        pixels = np.zeros((len(chunk), *model.spec.common_size, 0), np.uint8) if images is None else to_uint8(images)
         indices = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
         return [GeneratedImage(*each) for each in zip(chunk, pixels, indices, strict=True)]
 
@@ -426,7 +436,7 @@ def _beside(model: Model, masks: Sequence[np.ndarray | None], count: int) -> Bes
     """What the network is shown of the masks that images are made from: zeros for 'no mask'."""
     if not model.layout.from_mask:
         return None
-    shown = torch.zeros((count, model.layout.beside, *model.spec.size), device=model.device)
+    shown = torch.zeros((count, model.layout.beside, *model.spec.common_size), device=model.device)
     for row, mask in enumerate(masks):
         if mask is not None:
             shown[row] = signed_one_hot(torch.from_numpy(mask)[None], model.layout.classes)[0].to(model.device)
@@ -440,4 +450,4 @@ def noise_of(model: Model, seeds: Sequence[int]) -> Noise:
 
 def blank(model: Model, count: int) -> Data:
     """Room for so many images of a model, with the masks that it makes beside them."""
-    return torch.empty((count, model.layout.state, *model.spec.size), device=model.device)
+    return torch.empty((count, model.layout.state, *model.spec.common_size), device=model.device)

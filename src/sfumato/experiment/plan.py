@@ -24,7 +24,7 @@ from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
-from sfumato.recipe import DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe import NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
 from sfumato.training.hardware import find_hardware, total_memory
@@ -106,6 +106,9 @@ SHAPES = {
 _MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
 
+_PATCH_SIDE, _PATCH_STEP = {"cpu": 128, "cuda": 256}, 16
+"""Sides of patches in pixels: at most, on a device, and what they are multiples of."""
+
 _LARGEST_SIDE = {"cpu": 64, "cuda": 128}
 """Side in pixels up to which training on a device takes hours, not days."""
 
@@ -122,13 +125,15 @@ class Choice(NamedTuple):
         return f"plan: {self.choice} = {as_setting(self.value)}: {self.reason}"
 
 
-def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int], list[Choice]]:
-    """The size in pixels at which to train."""
+def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int] | None, list[Choice]]:
+    """The size in pixels at which to prepare; None: each image keeps its own."""
+    if recipe.data.size == NATIVE:
+        return None, []
     if recipe.data.size != "auto":
         return recipe.data.size, []
-    median: np.ndarray = np.median(_shapes(found, spacing=recipe.data.spacing), axis=0)
+    median = _median(_shapes(found, spacing=recipe.data.spacing))
     limit = _LARGEST_SIDE.get(device, _LARGEST_SIDE["cuda"])
-    size = size_within(median.tolist(), limit)
+    size = size_within(median, limit)
     resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
     reason = (
         f"the images' median size{resampled} is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on "
@@ -148,9 +153,44 @@ def _shapes(found: DiscoveredDataset, *, spacing: float | None) -> np.ndarray:
     return np.array(shapes or [[64.0, 64.0]])
 
 
+def _median(shapes: np.ndarray | Sequence[tuple[int, int]]) -> tuple[float, float]:
+    height, width = np.median(shapes, axis=0).tolist()
+    return height, width
+
+
+def _patch(recipe: Recipe, median: tuple[float, float], *, device: str) -> tuple[tuple[int, int], list[Choice]]:
+    """Height and width of the patches to train on, of images that keep their own size.
+
+    Raises:
+        UsageError: whole images of different sizes make no batch; or images are to be made, which have one size.
+    """
+    if recipe.task == "generate":
+        raise UsageError(
+            "each image of the data keeps its own size, and generated images have one",
+            remedy="prepare the data at one: --size 128, say",
+        )
+    if recipe.data.patch == "whole":
+        raise UsageError(
+            "data.patch=whole of images that keep their own size: they make no batch",
+            remedy="--set data.patch=auto, or prepare the data at one size",
+        )
+    if recipe.data.patch != "auto":
+        return recipe.data.patch, []
+    limit = _PATCH_SIDE.get(device, _PATCH_SIDE["cuda"])
+    height, width = (min(limit, math.ceil(side / _PATCH_STEP) * _PATCH_STEP) for side in median)
+    reason = (
+        f"the images keep their own size, in the median {median[0]:.0f} x {median[1]:.0f}; patches have sides of at most "
+        f"{limit} on {device}"
+    )
+    return (height, width), [Choice("data.patch", [height, width], reason)]
+
+
 def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
     size, choices = plan_size(recipe, found, device=device)
+    if size is None:
+        size, patches = _patch(recipe, _median(_shapes(found, spacing=recipe.data.spacing)), device=device)
+        choices += patches
     cases = round(len(found.cases) * recipe.data.split.train)
     return [
         *choices,
@@ -169,22 +209,58 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
     _refuse_other_data(recipe.data, dataset.spec)
     train = dataset.rows("train")
     recipe, counted = in_images(recipe, len(train))
+    seen, patches = _seen(recipe, dataset, device=device)
     choices = [
         *_prepared(recipe.data, dataset),
+        *patches,
         *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
-        *_network(recipe, max(dataset.spec.size), device=device),
+        *_network(recipe, max(seen), device=device),
         *_augment(recipe, dataset.spec.modality),
-        *_batch(recipe, dataset.spec.size, cases=len(train), device=device),
+        *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
         *_sigma_data(recipe, dataset),
-        *_critical(recipe, dataset),
+        *_critical(recipe, dataset, seen),
         *_shares(recipe, dataset),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
-    raw["data"]["size"] = list(dataset.spec.size)
+    raw["data"]["size"] = list(dataset.spec.size) if dataset.spec.size else NATIVE
+    if recipe.data.patch == "auto" and not patches:
+        raw["data"]["patch"] = "whole"
     return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
+
+
+def _seen(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[tuple[int, int], list[Choice]]:
+    """Height and width of what the network sees in training.
+
+    Raises:
+        UsageError: see `_patch`; or patches of images that are to be generated, or larger than every image.
+    """
+    sizes, patch = [dataset.size(row) for row in dataset.rows("train")], recipe.data.patch
+    if isinstance(patch, tuple):
+        _refuse_patch(recipe, patch, sizes)
+        return patch, []
+    if dataset.spec.size is not None:
+        return dataset.spec.size, []
+    return _patch(recipe, _median(sizes), device=device)
+
+
+def _refuse_patch(recipe: Recipe, patch: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> None:
+    """Patches that cannot be trained on.
+
+    Raises:
+        UsageError: there is no mask to train on, or every image is smaller.
+    """
+    if recipe.task == "generate":
+        raise UsageError("data.patch is for segmentation: a generator makes whole images", remedy="leave it out")
+    if all(height < patch[0] and width < patch[1] for height, width in sizes):
+        height, width = map(max, zip(*sizes, strict=True))
+        raise UsageError(
+            f"data.patch={as_setting(list(patch))} is larger than every image: the largest sides are {height} x {width}",
+            expected="patches that fit into the images",
+            remedy=f"--set data.patch=auto, or sides of at most {height} and {width}",
+        )
 
 
 def _refuse_other_data(data: DataSection, spec: Spec) -> None:
@@ -194,7 +270,7 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
         UsageError: the data set was prepared in another way than the recipe says.
     """
     prepared = {
-        "size": (data.size, spec.size),
+        "size": (data.size, spec.size or NATIVE),
         "keep_aspect": (data.keep_aspect, spec.keep_aspect),
         "crop": (data.crop, spec.crop),
         "spacing": (data.spacing, spec.spacing),
@@ -219,7 +295,8 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
 def _prepared(data: DataSection, dataset: Dataset) -> list[Choice]:
     """What was decided when the data were prepared, and what the size costs."""
     spec, sharp = dataset.spec, dataset.sharpness
-    cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.sentence}")] if sharp and sharp.dice < 1 else []
+    size = list(spec.size) if spec.size else NATIVE
+    cost = [Choice("data.size", size, f"as prepared; {sharp.sentence}")] if sharp and sharp.dice < 1 else []
     choices = [
         Choice("data.intensity", spec.intensity.kind, spec.intensity.text),
         Choice("data.modality", spec.modality or "unknown", "what the files say, or look like"),
@@ -341,7 +418,7 @@ def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     return choices
 
 
-def _critical(recipe: Recipe, dataset: Dataset) -> list[Choice]:
+def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int]) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
@@ -349,15 +426,29 @@ def _critical(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     several = [row for row in train if int(dataset.readings([row])) > 1]
     if len(several) >= min(FEWEST_READ, len(train)):
         rows = evenly(several, MEASURED_CASES)
-        pairs = [pair for row in rows for pair in combinations(readers_of(dataset, row), 2)]
-        differing = np.array([_differ(one, other).sum() for one, other in pairs])
+        differing = np.array(
+            [
+                _differ(one, other).sum() * _share(dataset, row, seen)
+                for row in rows
+                for one, other in combinations(readers_of(dataset, row), 2)
+            ]
+        )
         what = f"pixels on which two readers differ, of {len(several)} cases that several read,"
     else:
         rows = evenly(train, MEASURED_CASES)
-        differing, what = _border(dataset.masks(rows).numpy()), "pixels on the border of a mask"
-    typical = float(np.median(differing[differing > 0])) if (differing > 0).any() else 1.0
+        borders = [_border(dataset.masks(part).numpy()) for part in dataset.alike(rows, len(rows))]
+        differing = np.concatenate(borders) * [_share(dataset, row, seen) for row in rows]
+        what = "pixels on the border of a mask"
+    if dataset.spec.size != seen:
+        what += " in a patch"
+    typical = max(1.0, float(np.median(differing[differing > 0]))) if (differing > 0).any() else 1.0
     value = round(-math.log(2 * typical), 2)  # each pixel is two entries of a one-hot mask
     return [Choice("process.critical_log_snr", value, f"-ln of twice the median number of {what}, {typical:.0f}")]
+
+
+def _share(dataset: Dataset, row: int, seen: tuple[int, int]) -> float:
+    """Of an image, what the network sees at once."""
+    return min(1.0, math.prod(seen) / math.prod(dataset.size(row)))
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

@@ -114,6 +114,12 @@ class Model(NamedTuple):
         built = build_guidance(self._sample(changes), self.process, classes=classes, from_mask=from_mask, weak=weak)
         return built if guide is None else replace(built, weak_id=guide.sha256)
 
+    @property
+    def window(self) -> tuple[int, ...] | None:
+        """Sides of the windows in which it sees images, as large as the patches it was trained on; None: whole."""
+        patch = self.recipe.data.patch
+        return patch if isinstance(patch, tuple) else None
+
     def calls(self, sampler: Sampler, guidance: Guidance = UNGUIDED) -> int:
         """Network calls of one result, those of a guide counted."""
         segments = self.recipe.task == "segment"

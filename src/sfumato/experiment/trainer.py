@@ -21,7 +21,7 @@ from sfumato.metrics.gap import learned_by_heart
 from sfumato.progress import bar
 from sfumato.recipe import Recipe
 from sfumato.reporting.card import write_card
-from sfumato.reporting.figures import grid, overlay
+from sfumato.reporting.figures import grid, of_one_size, overlay
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
@@ -409,7 +409,7 @@ def sheet(shown: Sequence[Shown]) -> np.ndarray:
     tiles = [
         case.image if case.mask is None else overlay(case.image, case.mask, reference=case.reference) for case in shown
     ]
-    return grid(np.stack(tiles), min(PREVIEW_COLUMNS, len(tiles)))
+    return grid(of_one_size(tiles), min(PREVIEW_COLUMNS, len(tiles)))
 
 
 def _record(progress: Progress) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sfumato.atomic import write_atomic
 from sfumato.builder.training import build_settings
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS
+from sfumato.data.placement import size_words
 from sfumato.experiment.journal import Journal
 from sfumato.experiment.plan import Choice
 from sfumato.experiment.run import Run
@@ -42,8 +43,7 @@ def tell_start(journal: Journal, run: Run, recipe: Recipe, dataset: Dataset, *, 
     journal.note(f"command: {portable(sys.argv[1:], Names(run.folder))}")
     splits = Counter(case.split for case in dataset.cases)
     cases = ", ".join(f"{splits[name]} {name}" for name in SPLITS)
-    height, width = dataset.spec.size
-    journal.note(f"data: {cases}; {height} x {width} pixels, {counted(dataset.spec.channels, 'channel')}")
+    journal.note(f"data: {cases}; {size_words(dataset.spec.size)}, {counted(dataset.spec.channels, 'channel')}")
     plan = run.folder / "plan.json"
     with in_form(ours(plan)):
         for choice in read_list(plan, ours(plan)) if anew and plan.is_file() else ():

@@ -28,6 +28,7 @@ from sfumato.experiment.run import Model, Run
 from sfumato.memory import out_of_memory
 from sfumato.networks.measure import UNCOUNTED
 from sfumato.progress import say
+from sfumato.randomness import Noise
 from sfumato.recipe import Recipe, TaskKind, load_recipe
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.synthesise import Synthesise
@@ -69,14 +70,18 @@ class Workload:
 
     def load(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images and masks, or images alone."""
+        if isinstance(self.task, Segment):
+            return self.task.read(batch.rows, batch_noise(self.task.seed, batch, str(self.device)))
         images = self.dataset.images(batch.rows, str(self.device))
-        if isinstance(self.task, Segment) or self.task.layout.paired:
+        if self.task.layout.paired:
             return images, self.dataset.masks(batch.rows, [0] * len(batch.rows), str(self.device))
         return images, None
 
     def augment(self, batch: Batch, images: torch.Tensor, masks: torch.Tensor | None) -> object:
         """What varies them."""
         noise, how = batch_noise(self.task.seed, batch, str(self.device)), self.task.augment
+        if isinstance(self.task, Segment) and masks is not None:
+            return self.task.varied(images, masks, noise)
         if isinstance(how, Ranges):
             return augment.apply(images, masks, augment.draw_parameters(how, noise, images))
         height, width = images.shape[-2:]
@@ -183,7 +188,8 @@ class Workload:
             wanted = [SampleRequest(k, classes[k % len(classes)] if classes else None, k) for k in range(at_once)]
             return lambda: make_steps(model, sampler, wanted, guidance=model.guidance())
         train = self.dataset.rows("train")
-        images = self.dataset.images([train[k % len(train)] for k in range(at_once)], str(self.device))
+        rows = [train[k % len(train)] for k in range(at_once)]
+        images, _ = self.task.read(rows, Noise(range(at_once), str(self.device)))
         return lambda: draw_masks(
             model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=range(at_once)
         )

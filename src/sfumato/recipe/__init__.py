@@ -4,7 +4,7 @@ A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one 
 header of every model.
 """
 
-from sfumato.recipe.data import Augment, Augmentation, DataSection, LabelKind, Modality, NonLeaking, Pairs
+from sfumato.recipe.data import NATIVE, Augment, Augmentation, DataSection, LabelKind, Modality, NonLeaking, Pairs
 from sfumato.recipe.epochs import in_images
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
@@ -18,6 +18,7 @@ from sfumato.recipe.train import LENGTHS, GenerateMetric, SegmentMetric
 __all__ = [
     "DEFAULTS",
     "LENGTHS",
+    "NATIVE",
     "Augment",
     "Augmentation",
     "CategoricalProcess",

@@ -14,6 +14,9 @@ Pairs = Literal["none", "joint", "image_from_mask", "mask"]
 
 LabelKind = Literal["class", "none"]
 
+NATIVE: Literal["native"] = "native"
+"""The size of images that each keep their own."""
+
 
 class Columns(Part):
     """Names of a table's columns, where they cannot be told from their names."""
@@ -164,7 +167,14 @@ class DataSection(Part):
     """How images reach the network."""
 
     source: Source = Source()
-    size: tuple[Side, Side] | Auto = Field("auto", description="height and width in pixels; auto: the images' own")
+    size: tuple[Side, Side] | Auto | Literal["native"] = Field(
+        "auto", description="height and width in pixels; native: each image keeps its own; auto: the median, within reason"
+    )
+    patch: tuple[Side, Side] | Auto | Literal["whole"] = Field(
+        "auto",
+        description="height and width in pixels of what is cut out of an image to train on, and of the windows in which "
+        "a whole image is segmented; whole: no patches; auto: of images in their own size",
+    )
     keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
     crop: bool = Field(False, description="cut the centre out in the shape of the size, instead of stretching")
     spacing: Positive | None = Field(
@@ -195,6 +205,14 @@ class DataSection(Part):
         "auto: what suits the modality",
     )
     split: SplitShares = SplitShares()
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Height and width of what the network sees in training: a patch, or a whole image; every `auto` resolved."""
+        if isinstance(self.patch, tuple):
+            return self.patch
+        assert isinstance(self.size, tuple), "the plan resolves every auto, and chooses a patch of native images"
+        return self.size
 
     @model_validator(mode="after")
     def _window_opens(self) -> "DataSection":

@@ -24,7 +24,7 @@ from sfumato.escape import for_markdown
 from sfumato.files import read_text
 from sfumato.local import found
 from sfumato.provenance import digest, read_provenance
-from sfumato.recipe import read_recipe
+from sfumato.recipe import NATIVE, read_recipe
 from sfumato.reporting.figures import NOT_A_METRIC
 from sfumato.reporting.meaning import heading, meaning
 from sfumato.reporting.reading import read_optional_json, shown_cell
@@ -108,8 +108,11 @@ def limits_of_run(run: Path) -> Iterator[str]:
     if not recipe:
         return
     data, rows = _data(run)
-    height, width = recipe["data"]["size"]
-    yield f"It sees images at {height} x {width} pixels; what is smaller than a pixel there is lost."
+    size, patch = recipe["data"]["size"], recipe["data"].get("patch")
+    if size == NATIVE:
+        yield f"It sees images in windows of {patch[0]} x {patch[1]} pixels; what lies outside of one is not seen in it."
+    else:
+        yield f"It sees images at {size[0]} x {size[1]} pixels; what is smaller than a pixel there is lost."
     train = [row for row in rows if row.get("split") == "train"]
     yield from _few(train)
     if rows and not any(row.get("patient") for row in rows):
@@ -136,10 +139,15 @@ def _recipe(run: Path) -> dict[str, Any]:
     file = run / "recipe.yaml"
     try:
         recipe = read_recipe(file)
-        known = recipe["task"] in _WORDS and len(recipe["data"]["size"]) == 2
+        known = recipe["task"] in _WORDS and _is_sized(recipe["data"])
     except (UsageError, TypeError, KeyError):
         return {}
     return recipe if known else {}
+
+
+def _is_sized(data: Mapping[str, Any]) -> bool:
+    """Whether images have a size, or their windows have."""
+    return len(data["patch"] if data["size"] == NATIVE else data["size"]) == 2
 
 
 class _Data(NamedTuple):

@@ -155,7 +155,7 @@ def strips(rows: Mapping[str, Sequence[AnyImage]], labels: Sequence[str]) -> byt
         rows: for each name as many images as there are labels; see `strip`.
         labels: one for each column.
     """
-    tiles = _of_one_size([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
+    tiles = of_one_size([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
     names, labels = [visible(name) for name in rows], [visible(label) for label in labels]
     body = Image.fromarray(grid(tiles, len(labels)))
     size = max(11, tiles.shape[2] // 12)
@@ -264,7 +264,7 @@ def _tile(image: AnyImage) -> np.ndarray:
     return np.asarray(reduced)
 
 
-def _of_one_size(tiles: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w 3"]:
+def of_one_size(tiles: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w 3"]:
     """Tiles in the size of the largest, white where they are smaller: panels and single pictures differ a little."""
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     sheet = np.full((len(tiles), height, width, 3), 255, np.uint8)

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
+from sfumato.data.placement import resize
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.wording import counted
@@ -30,6 +31,9 @@ USUAL = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 LEARNED_FROM = 200
 """Training cases that say what is usual, at most."""
+
+STRETCHED = (128, 128)
+"""Height and width of the mask that is stretched to images of many sizes."""
 
 _SEED = 0
 """Of the bootstrap."""
@@ -105,7 +109,7 @@ class BesideConstant(NamedTuple):
 
 
 def best_constant_mask(dataset: Dataset, rows: Sequence[int], score: Score | None = None) -> ConstantMask:
-    """The constant mask that is best on these rows, in the model's own size.
+    """The constant mask that is best on these rows, in the model's own size; of images of many sizes, stretched to each.
 
     Args:
         dataset: the dataset; its training masks say what is usual.
@@ -116,9 +120,10 @@ def best_constant_mask(dataset: Dataset, rows: Sequence[int], score: Score | Non
     classes = len(dataset.spec.mask_classes)
 
     def scored(mask: _Mask) -> list[float]:
+        stretched = (resize(mask, dataset.size(row), nearest=True) for row in rows)
         if score is None:
-            return [reader_dice(mask, of_case, classes) for of_case in readers]
-        return [score(row, mask) for row in rows]
+            return [reader_dice(one, of_case, classes) for one, of_case in zip(stretched, readers, strict=True)]
+        return [score(row, one) for row, one in zip(rows, stretched, strict=True)]
 
     found = [ConstantMask(name, np.array(scored(mask))) for name, mask in _constant_masks(dataset)]
     return max(found, key=lambda each: float(each.scores.mean()))
@@ -138,7 +143,7 @@ def patients_of(dataset: Dataset, rows: Sequence[int]) -> list[str]:
 
 
 def _constant_masks(dataset: Dataset) -> Iterator[tuple[str, _Mask]]:
-    names, size = dataset.spec.mask_classes, dataset.spec.size
+    names, size = dataset.spec.mask_classes, dataset.spec.size or STRETCHED
     yield "an empty mask", np.zeros(size, np.uint8)
     for index, name in enumerate(names[1:], start=1):
         what = "the object" if len(names) == 2 else name
@@ -152,10 +157,10 @@ def _constant_masks(dataset: Dataset) -> Iterator[tuple[str, _Mask]]:
 
 def _shares(dataset: Dataset) -> Float[np.ndarray, "classes h w"]:
     """How often each pixel has each class, over training cases and readers; background where nobody says anything."""
-    classes = np.arange(len(dataset.spec.mask_classes))[:, None, None]
-    counts = np.zeros((len(classes), *dataset.spec.size))
+    classes, size = np.arange(len(dataset.spec.mask_classes))[:, None, None], dataset.spec.size or STRETCHED
+    counts = np.zeros((len(classes), *size))
     for row in dataset.rows("train", at_most=LEARNED_FROM):
-        for mask in readers_of(dataset, row):
+        for mask in (resize(mask, size, nearest=True) for mask in readers_of(dataset, row)):
             counts += (mask == classes) & (mask != IGNORED)
     counts[0] += counts.sum(0) == 0
     shares: Float[np.ndarray, "classes h w"] = counts / counts.sum(0)

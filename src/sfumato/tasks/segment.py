@@ -15,7 +15,7 @@ Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: ea
 nothing and give no gradient; scores leave them out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,11 +31,13 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
+from sfumato.diffusion.tiled import Tiled, Windows
 from sfumato.metrics.overlap import overlap, summarise_overlap
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
 from sfumato.tasks.objective import Answer, Ignored, Objective
+from sfumato.tasks.patches import Patches
 from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
     Sampler,
@@ -81,6 +83,7 @@ class Segment:
         recycle: share of items whose state is made from the network's own estimate.
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         metric: what decides which weights are best, `dice` or `iou`.
+        patches: what is cut out of the images to train on; None for whole images.
         device: where the network is.
     """
 
@@ -95,6 +98,7 @@ class Segment:
     recycle: float = 0.0
     self_condition: float = 0.0
     metric: SegmentMetric = "dice"
+    patches: Patches | None = None
     device: str = "cpu"
 
     @property
@@ -106,24 +110,38 @@ class Segment:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
         t = self.process.times(stratified(noise, batch.slots, self.batch))
-        readers = drawn_readers(self.dataset, batch.rows, noise)
-        images = self.dataset.images(batch.rows, self.device)
-        masks = self.dataset.masks(batch.rows, readers, self.device)
+        images, moved = self.varied(*self.read(batch.rows, noise), noise)
+        return self._terms(network, images, moved, t, noise, self.objective)
+
+    def read(self, rows: Sequence[int], noise: Noise) -> tuple[Data, Masks]:
+        """Images with the masks of one reader of each, drawn: whole, or patches with what augmentation needs around."""
+        readers = drawn_readers(self.dataset, rows, noise)
+        if self.patches is None:
+            return self.dataset.images(rows, self.device), self.dataset.masks(rows, readers, self.device)
+        return self.patches.draw(rows, readers, noise, margin=(0, 0), device=self.device)
+
+    def varied(self, images: Data, masks: Masks, noise: Noise) -> tuple[Data, Masks]:
+        """What was read, augmented."""
         images, moved = apply(images, masks, draw_parameters(self.augment, noise, images))
         assert moved is not None
-        return self._terms(network, images, moved, t, noise, self.objective)
+        return images, moved
 
     def _terms(
         self, network: nn.Module, images: Data, masks: Masks, t: PerItem, noise: Noise, objective: Objective
     ) -> Mapping[str, Tensor]:
         """An objective's terms of images with their masks at given times."""
-        ignored = masks == IGNORED if self.dataset.spec.ignore else None
+        ignored = masks == IGNORED if self._is_partly_ignored else None
         x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
         return objective(self.process, Answer(output, x0, x_t, t, images, ignored))
+
+    @property
+    def _is_partly_ignored(self) -> bool:
+        """Whether masks may say nothing about some pixels: as they are, or beyond an image that is below a patch."""
+        return self.dataset.spec.ignore or self.patches is not None
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -149,9 +167,9 @@ class Segment:
 
     def control(self) -> tuple[str, float]:
         """The metric of masks that are empty."""
-        return "an empty mask", self._overlap(np.zeros_like(self._truth(self.rows)))[self.metric]
+        return "an empty mask", self._overlap(map(np.zeros_like, self._truth(self.rows)))[self.metric]
 
-    def _overlap(self, predicted: np.ndarray) -> Scores:
+    def _overlap(self, predicted: Iterable[np.ndarray]) -> Scores:
         """Dice and IoU of masks of the validation rows."""
         summary = summarise_overlap(
             [
@@ -182,34 +200,46 @@ class Segment:
             places = range(start, start + len(part))
             noise = Noise([derive_seed(self.seed, "held out", place) for place in places], self.device)
             t = self.process.times(stratified(noise, places, len(self.rows)))
-            images, masks = self.dataset.images(part, self.device), self.dataset.masks(part, None, self.device)
+            images, masks = self._held_out_images(part, noise)
             losses.append(self._terms(network, images, masks, t, noise, objective)["loss"].double().cpu())
         return {"loss_held_out": float(torch.cat(losses).mean())}
+
+    def _held_out_images(self, rows: Sequence[int], noise: Noise) -> tuple[Data, Masks]:
+        """As they are: whole, or the same patches each time."""
+        if self.patches is None:
+            return self.dataset.images(rows, self.device), self.dataset.masks(rows, None, self.device)
+        return self.patches.draw(rows, [0] * len(rows), noise, margin=(0, 0), device=self.device)
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
         rows = self.rows[:PREVIEW_CASES]
-        images, truth = to_uint8(self.dataset.images(rows)), self._truth(rows)
-        truth[truth == IGNORED] = 0  # otherwise they are outlined as a class
+        images = [image for part in self.dataset.alike(rows, 1) for image in to_uint8(self.dataset.images(part))]
+        truth = [np.where(mask == IGNORED, 0, mask) for mask in self._truth(rows)]  # ignored is outlined as no class
         return [Shown(*case) for case in zip(images, self._predict(network, rows), truth, strict=True)]
 
-    def _truth(self, rows: Sequence[int]) -> np.ndarray:
-        return self.dataset.masks(rows, None).numpy()
+    def _truth(self, rows: Sequence[int]) -> list[np.ndarray]:
+        return [self.dataset.mask(row) for row in rows]
 
-    def _predict(self, network: nn.Module, rows: Sequence[int]) -> np.ndarray:
-        seeds = [derive_seed(self.seed, "validate", self.dataset.cases[row].id) for row in rows]
+    def _predict(self, network: nn.Module, rows: Sequence[int]) -> list[np.ndarray]:
         drawn = []
-        for start in range(0, len(rows), self.batch):
-            part = slice(start, start + self.batch)
-            images = self.dataset.images(rows[part], self.device)
-            steps = draw_masks(self.process, network, self.sampler, images, self.classes, seeds=seeds[part])
-            drawn.append(last(steps).x0)
-        return torch.cat(drawn).argmax(1).cpu().numpy()
+        for part in self.dataset.alike(rows, self.batch):
+            seeds = [derive_seed(self.seed, "validate", self.dataset.cases[row].id) for row in part]
+            images = self.dataset.images(part, self.device)
+            steps = draw_masks(
+                self.process, network, self.sampler, images, self.classes, seeds=seeds, window=self.window
+            )
+            drawn += list(last(steps).x0.argmax(1).cpu().numpy())
+        return drawn
+
+    @property
+    def window(self) -> tuple[int, ...] | None:
+        """In which whole images are seen, as large as the patches; None: all at once."""
+        return None if self.patches is None else self.patches.size
 
 
 def constant_of(dataset: Dataset, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
     """The best constant mask on some rows, scored as a validation scores: against the first reader."""
-    truth = dict(zip(rows, dataset.masks(rows, None).numpy(), strict=True))
+    truth = {row: dataset.mask(row) for row in rows}
 
     def score(row: int, mask: np.ndarray) -> float:
         said = truth[row] != IGNORED
@@ -231,6 +261,7 @@ def draw_masks(
     *,
     seeds: Sequence[int],
     start: Output | None = None,
+    window: Sequence[int] | None = None,
     guidance: Guidance = UNGUIDED,
     around: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Iterator[Step]:
@@ -244,13 +275,19 @@ def draw_masks(
         classes: number of mask classes, with the background.
         seeds: one for each image.
         start: estimated one-hot masks in [-1, 1] to start from; None for noise.
+        window: sides of the windows in which the network sees an image (`diffusion.tiled`); None: all of it at once.
         guidance: away from what; masks have no classes to drop, so from a weaker network only.
         around: what is put around the whole denoiser, such as an audit of it.
     """
     like = images.new_empty((len(images), classes, *images.shape[2:]))
 
     def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(like))))
+        if window is None:
+            return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(like))))
+        size = Windows(tuple(like.shape[2:]), tuple(window)).size
+        at_once = piece_size(like.new_empty(1, 1, *size))
+        inside = Denoiser(process, MicroBatches(network, at_once))
+        return sampler.remembering(Tiled(inside, tuple(window), at_once=at_once))
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
     yield from sampler(process, around(denoise), like, Condition(image=images), noise, start=start)

@@ -176,7 +176,7 @@ class Synthesise:
         for start in range(0, len(labels), self.batch):
             part = labels[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, purpose, start + k) for k in range(len(part))], self.device)
-            like = torch.empty((len(part), layout.state, *self.dataset.spec.size), device=self.device)
+            like = torch.empty((len(part), layout.state, *self.dataset.spec.common_size), device=self.device)
             x = self.process.prior(like, noise, t=self.sampler.times[0])
             beside = None if masks is None else layout.shown(masks[start : start + self.batch])
             steps = draw_images(

@@ -22,9 +22,9 @@ Turned = Float[Tensor, "b c height width"]
 """Images that may have other sides than before."""
 
 
-def views_of(size: Sequence[int]) -> int:
-    """How many views there are of pictures of a size (h, w)."""
-    return 8 if size[-1] == size[-2] else 4
+def views_of(size: Sequence[int] | None) -> int:
+    """How many views there are of pictures of a size (h, w); None: of any size."""
+    return 8 if size is not None and size[-1] == size[-2] else 4
 
 
 def turn_images(images: Data, views: Sequence[int]) -> Turned:

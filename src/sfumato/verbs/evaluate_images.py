@@ -125,7 +125,7 @@ def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[Re
         return
     size = None if is_prepared(real) else _size(samples)
     with opened_dataset(real, size=size) as dataset:
-        other = nullcontext(None) if holdout is None else opened_dataset(holdout, size=dataset.spec.size)
+        other = nullcontext(None) if holdout is None else opened_dataset(holdout, size=dataset.spec.common_size)
         with other as further:
             yield RealData(dataset, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
 

@@ -97,7 +97,7 @@ def import_model(
     with claim.file() as draft:
         write_weights(draft, network.state_dict(), header(recipe, spec, step=0))
     notes = (*(f"note: {note}" for note in donor.notes), *report_lines(report, named))
-    return ImportedModel(out, donor.name, donor.sha256, spec.size, spec.classes, notes)
+    return ImportedModel(out, donor.name, donor.sha256, spec.common_size, spec.classes, notes)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _exported_pipeline(model: Path, out: Path, *, overwrite: bool) -> ExportedMo
     found = load_model(model)
     network, scheduler = _network(found), _scheduler(found)
     with claim.folder() as folder:
-        save_pipeline(folder, network, scheduler, size=found.spec.size)
+        save_pipeline(folder, network, scheduler, size=found.spec.common_size)
         write_provenance(
             folder,
             inputs={"model": model},
@@ -206,7 +206,7 @@ def _sides(stated: Any, name: str) -> tuple[int, int]:
 
 def _recipe(donor: PretrainedModel, spec: Spec) -> Recipe:
     """The recipe of a model that was trained elsewhere: what is not known of it has our defaults."""
-    words = {**donor.words, "data": {"size": list(spec.size)}}
+    words = {**donor.words, "data": {"size": list(spec.common_size)}}
     return parse_recipe(merge(DEFAULTS["generate"], words), origin=donor.name)
 
 

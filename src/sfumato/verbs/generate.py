@@ -127,7 +127,7 @@ def generate(
             seeds=seeds,
         ),
         form=partial(enlarged, height=size, method=upsample),
-        upsample="" if size in (None, loaded.spec.size[0]) else upsample,
+        upsample="" if size in (None, loaded.spec.common_size[0]) else upsample,
         subdirs=subdirs,
         mix=mix,
         references=reject_copies or balance,

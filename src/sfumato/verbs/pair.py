@@ -214,10 +214,10 @@ def _mask_source(model: Model, path: Path, masks: Path | None, strength: float |
 
 def _changed(model: Model, dataset: Path, strength: float) -> ChangedMasks:
     opened = Dataset.open(dataset)
-    if (opened.spec.size, opened.spec.mask_classes) != (model.spec.size, model.spec.mask_classes) or opened.spec.ignore:
+    if (opened.spec.common_size, opened.spec.mask_classes) != (model.spec.common_size, model.spec.mask_classes) or opened.spec.ignore:
         raise UsageError(
             f"{dataset} has other masks than {model.name} was trained on",
-            expected=f"{' x '.join(map(str, model.spec.size))} pixels of {', '.join(model.spec.mask_classes)}",
+            expected=f"{' x '.join(map(str, model.spec.common_size))} pixels of {', '.join(model.spec.mask_classes)}",
         )
     source = ChangedMasks(dataset=opened, strength=strength, sha256=digest(dataset) or "")
     say(f"masks of the training split, changed by {source.sentence}")

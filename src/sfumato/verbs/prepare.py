@@ -15,14 +15,14 @@ from sfumato.experiment.dataset import prepare_into, rehearse_cases
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say
-from sfumato.recipe import Modality, Recipe, load_recipe
+from sfumato.recipe import NATIVE, Modality, Recipe, load_recipe
 from sfumato.training.signals import going_on_later
 from sfumato.verbs.bounds import check_workers
 
 THREE_SHARES = "three shares that add up to 1, like 0.7/0.15/0.15"
 _Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
-Size = int | tuple[int, int] | Literal["auto"]
-"""Pixels of both sides; height and width; or the images' median, within reason."""
+Size = int | tuple[int, int] | Literal["auto", "native"]
+"""Pixels of both sides; height and width; the images' median, within reason; or each image's own size."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Prepared:
             "dataset": str(self.folder),
             "has_masks": spec.has_masks,
             "cases": dict(Counter(case.split for case in cases)),
-            "size": list(spec.size),
+            "size": list(spec.size) if spec.size else NATIVE,
             "channels": spec.channels,
             "classes": dict(Counter(case.label for case in cases)) if spec.classes else {},
             "mask_classes": list(spec.mask_classes),
@@ -61,7 +61,8 @@ class Preparation:
     """What becomes of images and masks, and how cases are divided.
 
     Args:
-        size: Height and width in pixels, e.g. 64 or 96x128; auto takes the images' median, within reason.
+        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median,
+            within reason.
         keep_aspect: Pad to the size instead of stretching.
         crop: Cut the centre out in the shape of the size instead of stretching.
         spacing: Resample to so many millimetres per pixel, then pad or cut to the size.
@@ -118,12 +119,12 @@ class Rehearsed:
 
     Attributes:
         cases: how many there are, planes of volumes each.
-        size: height and width in pixels.
+        size: height and width in pixels; None: each image's own.
         notes: what it would tell.
     """
 
     cases: Sequence[Case]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     notes: tuple[str, ...]
 
 

@@ -276,7 +276,7 @@ def _proof(question: _Question, aside: Path, *, positive: str, steps: int, netwo
             "batch": TRAINING_BATCH,
             "network": network if question.task == "classify" else "U-Net, one call",
             "seeds": len(question.units) // len(arms),
-            "size": list(dataset.spec.size),
+            "size": list(dataset.spec.common_size),
         },
     )
 

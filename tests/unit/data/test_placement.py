@@ -7,7 +7,7 @@ from sfumato.data.placement import fit_canvas as fit_at
 
 def fit(array: np.ndarray, size: tuple[int, int], *, nearest: bool, **options: bool) -> tuple[np.ndarray, Placement]:
     placement = Canvas(size, **options).place((array.shape[0], array.shape[1]))
-    return fit_at(array, placement, size, nearest=nearest), placement
+    return fit_at(array, placement, nearest=nearest), placement
 
 
 def blob(height: int, width: int, classes: int = 2) -> np.ndarray:

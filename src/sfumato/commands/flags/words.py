@@ -5,6 +5,7 @@ from typing import Any, Literal
 from sfumato.errors import UsageError
 from sfumato.experiment.sharded_job import SHARE
 from sfumato.numerals import whole
+from sfumato.recipe import NATIVE
 
 
 def changes_of(size: str | None, seed: int | None = None, **train: Any) -> dict[str, Any]:
@@ -15,18 +16,20 @@ def changes_of(size: str | None, seed: int | None = None, **train: Any) -> dict[
     return changes | {f"train.{name}": value for name, value in train.items() if value is not None}
 
 
-def parse_size(text: str) -> tuple[int, int] | Literal["auto"]:
-    """Height and width of 64 or 96x128; or auto.
+def parse_size(text: str) -> tuple[int, int] | Literal["auto", "native"]:
+    """Height and width of 64 or 96x128; or auto, or native.
 
     Raises:
         UsageError: it is something else.
     """
     if text == "auto":
         return "auto"
+    if text == NATIVE:
+        return NATIVE
     sides = text.lower().split("x")
     pixels = [whole(side) or 0 for side in sides]
     if len(sides) > 2 or min(pixels) < 1:
-        raise UsageError(f"--size {text}", expected="pixels like 64, or height x width like 96x128")
+        raise UsageError(f"--size {text}", expected="pixels like 64, height x width like 96x128, or native")
     return pixels[0], pixels[-1]
 
 
@@ -37,8 +40,8 @@ def parse_sides(text: str | None) -> tuple[int, int] | None:
         UsageError: it is something else.
     """
     sides = None if text is None else parse_size(text)
-    if sides == "auto":
-        raise UsageError("--size auto", expected="pixels like 64, or height x width like 96x128")
+    if isinstance(sides, str):
+        raise UsageError(f"--size {sides}", expected="pixels like 64, or height x width like 96x128")
     return sides
 
 

@@ -104,7 +104,7 @@ class Conversion:
         if self.size is None:
             return array
         placement = Canvas(self.size, crop=self.crop).place((array.shape[0], array.shape[1]))
-        return fit_canvas(array, placement, self.size, nearest=nearest)
+        return fit_canvas(array, placement, nearest=nearest)
 
 
 def take_stock(

@@ -30,7 +30,7 @@ def find_in_sizes(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning:
     if not sharp:
         return
     first = sharp[0]
-    reached = ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
+    reached = ", ".join(f"{each.dice:.2f} at {_side(each)}" for each in sharp)
     measured = counted(first.masks, "mask")
     costly = first.dice < BLURRED or first.emptied > 0
     yield Finding(
@@ -48,6 +48,12 @@ def _canvases(sizes: Sequence[tuple[int, int]]) -> list[Canvas]:
     return [Canvas(size_within((height, width), side)) for side in _SIDES if side < max(height, width)]
 
 
+def _side(at: Sharpness) -> int:
+    """The longer one."""
+    assert at.size is not None, "all canvases that are tried have a size"
+    return max(at.size)
+
+
 def _lost(at: Sharpness) -> str:
     """What of the masks is gone at a size."""
     gone = list[str]()
@@ -57,7 +63,7 @@ def _lost(at: Sharpness) -> str:
         gone.append(f"{at.emptied} of {counted(at.masks, 'mask')} come out empty")
     if not gone:
         return ""
-    return f"; at {max(at.size)} pixels {' and '.join(gone)}"
+    return f"; at {_side(at)} pixels {' and '.join(gone)}"
 
 
 def _originals(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:

@@ -254,7 +254,7 @@ def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) ->
     masks = _classes(case, raws, job, placement, problems)
     if len(problems) > before:
         return None
-    image = fit_canvas(without_copies(pixels), placement, job.canvas.size, nearest=False)
+    image = fit_canvas(without_copies(pixels), placement, nearest=False)
     stats = case_stats(case, pixels) if case.channels else None
     return _Decoded(image, masks, _Kept(sketch, image.shape[2], stats))
 
@@ -300,7 +300,7 @@ def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> byt
     except DataError as problem:
         problem.finding = f"{mask_words(locator)}: {problem.finding}"
         raise
-    return np.ascontiguousarray(fit_canvas(classes, placement, job.canvas.size, nearest=True)).tobytes()
+    return np.ascontiguousarray(fit_canvas(classes, placement, nearest=True)).tobytes()
 
 
 def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape: tuple[int, ...]) -> DataError:

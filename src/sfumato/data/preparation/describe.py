@@ -20,7 +20,7 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.mask import MaskRule, class_names
 from sfumato.data.preparation.chunk import DecodedCase
 from sfumato.data.preparation.settings import PreparationSettings
-from sfumato.data.preparation.store import FORMAT
+from sfumato.data.preparation.store import FORMAT, RAGGED_FORMAT
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
@@ -239,7 +239,8 @@ def write_description(folder: Path, about: Description) -> None:
         extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
     cases = about.division.cases
     write_manifest(folder / "manifest.csv", cases, extra=extra)
-    entry = {"format": FORMAT, "spec": about.spec.to_dict(), "cases": len(cases), "notes": list(about.notes)}
+    form = FORMAT if about.spec.size else RAGGED_FORMAT
+    entry = {"format": form, "spec": about.spec.to_dict(), "cases": len(cases), "notes": list(about.notes)}
     entry |= {"reading": dict(about.reading)} if about.reading else {}
     entry |= {"sharpness": about.sharpness._asdict()} if about.sharpness else {}
     for name, content in (("dataset.json", entry), ("fingerprint.json", about.described)):

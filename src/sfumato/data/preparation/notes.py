@@ -44,7 +44,7 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
         smallest, largest = min(sizes), max(sizes)
         yield (
             f"images have {len(sizes)} sizes, from {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]}: "
-            f"resized to {spec.size[1]} x {spec.size[0]}, {_manner(spec)}"
+            f"{_sized(spec)}"
         )
     coloured = sum(image.coloured for image in images)
     if 0 < coloured < len(images) and spec.channels == 3:
@@ -53,6 +53,12 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
         yield f"{coloured} of {len(images)} images have colours: they were made grey"
     if constant := sum(image.constant for image in images):
         yield f"images with one value everywhere: {constant}"
+
+
+def _sized(spec: Spec) -> str:
+    if spec.size is not None:
+        return f"resized to {spec.size[1]} x {spec.size[0]}, {_manner(spec)}"
+    return "each keeps its own" if spec.spacing is None else f"each is brought to {spec.spacing:g} mm per pixel"
 
 
 def _manner(spec: Spec) -> str:

@@ -113,8 +113,13 @@ def _refuse_impossible(out: Path, settings: PreparationSettings) -> None:
         remedy = "choose another folder, or --overwrite"
         raise UsageError(f"{out} exists already", expected="a new or empty folder", remedy=remedy)
     size, fractions, window = settings.size, settings.fractions, settings.window
-    if min(size) < 1:
+    if size is not None and min(size) < 1:
         raise UsageError(f"the size {size[0]} x {size[1]} is impossible", expected="a height and width above 0")
+    if size is None and (settings.keep_aspect or settings.crop):
+        raise UsageError(
+            "images that keep their own size are neither padded nor cut",
+            remedy="leave out --keep-aspect and --crop, or give a size",
+        )
     if min(fractions) < 0 or fractions[0] <= 0:
         raise UsageError(f"the split {fractions} is impossible", expected="shares of train (above 0), validation, test")
     if settings.keep_aspect + settings.crop + (settings.spacing is not None) > 1:
@@ -254,11 +259,12 @@ class _Work:
         described = fingerprint(found, facts, copies=copies, as_stored=True)
         division = divide(found, facts, copies, self.rule, self.settings)
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
-        form = ArrayForm(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
-        filling = Filling(self.spool, form, create(folder, len(rows), form))
-        for _ in self.pool.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept)):
+        form = ArrayForm(spec.canvas, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
+        filling = Filling(self.spool, form, create(folder, list(map(form.size, rows)), form))
+        for _ in self.pool.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept, form)):
             pass
-        sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None)
+        resized = self.settings.size is not None or self.settings.spacing is not None
+        sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None) if resized else None
         notes = [
             *found.notes,
             *division.notes,

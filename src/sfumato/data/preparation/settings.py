@@ -11,10 +11,10 @@ class PreparationSettings:
     """How a source is prepared.
 
     Attributes:
-        size: height and width of the model's canvas in pixels.
+        size: height and width of all images in pixels; None: each keeps its own.
         keep_aspect: fit images in undistorted, with a dark margin.
         crop: fill the canvas with the centre of each image, undistorted.
-        spacing: millimetres per pixel to bring images to, before they are padded or cut; for sources that have one.
+        spacing: millimetres per pixel to bring images to, before they are padded or cut to the size; for sources that have one.
         grey: colours become grey (`sfumato.data.channels`), else a set with some coloured images is all RGB.
         intensity: which numbers become black and white; see `sfumato.data.intensity`.
         window: black and white in stored numbers, for the rule `window`.
@@ -28,7 +28,7 @@ class PreparationSettings:
         workers: processes; None for as many as there are processors and work for.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     keep_aspect: bool = False
     crop: bool = False
     spacing: float | None = None

@@ -7,6 +7,7 @@ memory map would crash).
 import math
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -15,12 +16,13 @@ import numpy as np
 from sfumato.data.channels import with_channels
 from sfumato.data.intensity import Intensity, stored_pixels
 from sfumato.data.mask import IGNORED, MaskRule
+from sfumato.data.placement import Canvas
 from sfumato.data.preparation.chunk import Chunk, ChunkFiles, DecodedCase, chunk_files
 from sfumato.errors import ResourceError
 from sfumato.wording import told_size
 
-FORMAT = 2
-"""Version of the form of a prepared folder; readers refuse any other."""
+FORMAT, RAGGED_FORMAT = 2, 3
+"""Versions of the form of a prepared folder, of images of one size and of images in their own; readers refuse others."""
 
 
 _PIECE = 2**18
@@ -31,7 +33,7 @@ class ArrayForm(NamedTuple):
     """What the arrays are like.
 
     Attributes:
-        size: height and width.
+        canvas: how images got to their size.
         channels: of the images.
         dtype: of the images, uint8 or uint16.
         intensity: how images get there.
@@ -39,12 +41,17 @@ class ArrayForm(NamedTuple):
         readers: masks per image; where a case has fewer, those that are missing say nothing.
     """
 
-    size: tuple[int, int]
+    canvas: Canvas
     channels: int
     dtype: str
     intensity: Intensity
     rule: MaskRule | None
     readers: int
+
+    def size(self, row: DecodedCase) -> tuple[int, int]:
+        """Height and width of a case in the arrays."""
+        assert row.facts.image is not None
+        return self.canvas.place(row.facts.image.size, row.facts.image.spacing).canvas
 
 
 class _Part(NamedTuple):
@@ -53,7 +60,7 @@ class _Part(NamedTuple):
     Attributes:
         chunk: which.
         rows: what is known of its cases.
-        places: where they go; None for those that are left out.
+        places: the pixel of the arrays at which each begins; None for those that are left out.
     """
 
     chunk: Chunk
@@ -89,11 +96,17 @@ def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
         raise ResourceError(finding, remedy="free some space, or write to another disk")
 
 
-def create(folder: Path, count: int, form: ArrayForm) -> Arrays:
-    """Make the files for so many cases."""
+def create(folder: Path, sizes: Sequence[tuple[int, int]], form: ArrayForm) -> Arrays:
+    """Make the files for cases of these sizes: with an axis for each side where all have one, else flat."""
     images, masks = folder / "images.npy", folder / "masks.npy"
-    images_start = _create(images, np.dtype(form.dtype), (count, *form.size, form.channels))
-    masks_start = _create(masks, np.dtype(np.uint8), (count, form.readers, *form.size)) if form.readers else 0
+    if form.canvas.size is None:
+        pixels = sum(map(math.prod, sizes))
+        shapes: tuple[tuple[int, ...], ...] = (pixels * form.channels,), (pixels * form.readers,)
+    else:
+        count, size = len(sizes), form.canvas.size
+        shapes = (count, *size, form.channels), (count, form.readers, *size)
+    images_start = _create(images, np.dtype(form.dtype), shapes[0])
+    masks_start = _create(masks, np.dtype(np.uint8), shapes[1]) if form.readers else 0
     return Arrays(images, images_start, masks, masks_start)
 
 
@@ -118,11 +131,12 @@ def fill_arrays(filling: Filling, part: _Part) -> None:
     """Bring a chunk into the form of the arrays and write it to its place."""
     files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
     if _is_ready(part, filling.form):
-        _copy(files.images, filling.arrays.images, filling.arrays.images_start, part)
+        pixel = filling.form.channels * np.dtype(filling.form.dtype).itemsize
+        _copy(files.images, filling.arrays.images, filling.arrays.images_start, part, pixel)
     else:
         _fill_images(files.images, filling, part)
     if files.masks is not None and _is_one_run(part) and _readers_are(part, filling.form.readers):
-        _copy(files.masks, filling.arrays.masks, filling.arrays.masks_start, part)
+        _copy(files.masks, filling.arrays.masks, filling.arrays.masks_start, part, filling.form.readers)
     elif files.masks is not None:
         _fill_masks(files.masks, filling, part)
 
@@ -141,12 +155,12 @@ def _readers_are(part: _Part, readers: int) -> bool:
     return all(len(case.masks) == readers for case in part.chunk.cases)
 
 
-def _copy(source: Path, target: Path, start: int, part: _Part) -> None:
-    """Put a file of the spool, of cases that follow each other, into an array."""
-    first, size = part.places[0], source.stat().st_size
+def _copy(source: Path, target: Path, start: int, part: _Part, pixel: int) -> None:
+    """Put a file of the spool, of cases that follow each other, into an array of so many bytes for each pixel."""
+    first = part.places[0]
     assert first is not None
     with source.open("rb") as reading, target.open("r+b") as writing:
-        writing.seek(start + first * (size // len(part.places)))
+        writing.seek(start + first * pixel)
         shutil.copyfileobj(reading, writing, _PIECE)
 
 
@@ -155,15 +169,18 @@ def _fill_images(file: Path, filling: Filling, part: _Part) -> None:
         for row, place in zip(part.rows, part.places, strict=True):
             content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
             if place is not None:
-                _write(target, content, filling.arrays.images_start + place * len(content))
+                pixel = len(content) // math.prod(filling.form.size(row))
+                _write(target, content, filling.arrays.images_start + place * pixel)
 
 
 def _fill_masks(file: Path, filling: Filling, part: _Part) -> None:
     with file.open("rb") as source, filling.arrays.masks.open("r+b") as target:
-        for case, place in zip(part.chunk.cases, part.places, strict=True):
-            content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
+        readers = filling.form.readers
+        for case, row, place in zip(part.chunk.cases, part.rows, part.places, strict=True):
+            pixels = math.prod(filling.form.size(row))
+            content = source.read(len(case.masks) * pixels).ljust(readers * pixels, bytes([IGNORED]))
             if place is not None:
-                _write(target, content, filling.arrays.masks_start + place * len(content))
+                _write(target, content, filling.arrays.masks_start + place * readers)
 
 
 def _write(file: BinaryIO, content: bytes, start: int) -> None:
@@ -173,14 +190,14 @@ def _write(file: BinaryIO, content: bytes, start: int) -> None:
 
 def _bytes(row: DecodedCase, form: ArrayForm) -> int:
     assert row.facts.image is not None
-    return math.prod(form.size) * row.channels * np.dtype(row.facts.image.dtype).itemsize
+    return math.prod(form.size(row)) * row.channels * np.dtype(row.facts.image.dtype).itemsize
 
 
 def _image(content: bytes, row: DecodedCase, form: ArrayForm) -> bytes:
     assert row.facts.image is not None
     if _fits(row, form):
         return content
-    pixels = np.frombuffer(content, row.facts.image.dtype).reshape(*form.size, row.channels)
+    pixels = np.frombuffer(content, row.facts.image.dtype).reshape(*form.size(row), row.channels)
     return stored_pixels(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
 
 
@@ -190,16 +207,14 @@ def _fits(row: DecodedCase, form: ArrayForm) -> bool:
     return row.channels == form.channels and form.intensity.kind == "unit" and row.facts.image.dtype == form.dtype
 
 
-def _masks(content: bytes, form: ArrayForm) -> bytes:
-    return content.ljust(form.readers * math.prod(form.size), bytes([IGNORED]))
-
-
-def kept_chunks(chunks: Sequence[Chunk], rows: Sequence[Sequence[DecodedCase]], kept: Sequence[bool]) -> list[_Part]:
+def kept_chunks(
+    chunks: Sequence[Chunk], rows: Sequence[Sequence[DecodedCase]], kept: Sequence[bool], form: ArrayForm
+) -> list[_Part]:
     """The chunks with the places of their cases among those that are kept."""
     places, done = list[int | None](), 0
-    for keep in kept:
+    for row, keep in zip(chain.from_iterable(rows), kept, strict=True):
         places.append(done if keep else None)
-        done += keep
+        done += keep * math.prod(form.size(row))
     return [
         _Part(chunk, tuple(known), tuple(places[chunk.first : chunk.first + len(chunk.cases)]))
         for chunk, known in zip(chunks, rows, strict=True)

@@ -185,7 +185,7 @@ class CopyDetector:
 
     def match(self, images: Pictures) -> Matches:
         """The nearest of `references` of each image; see `find_copies`."""
-        expected = (*self.dataset.spec.size, self.dataset.spec.channels)
+        expected = (*self.dataset.spec.common_size, self.dataset.spec.channels)
         if images.shape[1:] != expected:
             finding = f"the images have height, width and channels {images.shape[1:]}"
             raise DataError(finding, expected=f"{expected}, as the training images", code="DATA-009")
@@ -224,10 +224,10 @@ def _held_out(dataset: Dataset, holdout: Dataset | None) -> _HeldOut:
         DataError: images of `holdout` have another size or other channels.
     """
     other = dataset if holdout is None else holdout
-    if (other.spec.size, other.spec.channels) != (dataset.spec.size, dataset.spec.channels):
+    if (other.spec.common_size, other.spec.channels) != (dataset.spec.common_size, dataset.spec.channels):
         raise DataError(
-            f"the held-out images have the size {other.spec.size} and {other.spec.channels} channels",
-            expected=f"{dataset.spec.size} and {dataset.spec.channels}, as the training images",
+            f"the held-out images have the size {other.spec.common_size} and {other.spec.channels} channels",
+            expected=f"{dataset.spec.common_size} and {dataset.spec.channels}, as the training images",
             remedy="prepare them with the --size of the training images",
             code="DATA-009",
         )
@@ -321,7 +321,7 @@ def _cut(scores: Float[np.ndarray, " n"], leads: Float[np.ndarray, " n"], above:
 def _read(dataset: Dataset, rows: Sequence[int]) -> Images:
     """Images at the size at which they are compared, some at a time."""
     if not rows:
-        return compared(torch.empty(0, dataset.spec.channels, *dataset.spec.size))
+        return compared(torch.empty(0, dataset.spec.channels, *dataset.spec.common_size))
     return torch.cat([compared(dataset.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)])
 
 

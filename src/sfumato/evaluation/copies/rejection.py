@@ -94,13 +94,13 @@ def check_form(data: Spec, model: Spec, dataset: Path) -> None:
         raise UsageError(
             f"the images of {dataset} have another form than those of the model: {'; '.join(different)}",
             expected="a dataset of the form that the model was trained on",
-            remedy=f"sfumato prepare SOURCE --size {model.size[0]}x{model.size[1]}, with the same intensities",
+            remedy=f"sfumato prepare SOURCE --size {'x'.join(map(str, model.common_size))}, with the same intensities",
         )
 
 
 def _form(spec: Spec) -> dict[str, object]:
     low, high = round(spec.intensity.low, 6), round(spec.intensity.high, 6)
-    return {"size": spec.size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
+    return {"size": spec.common_size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
 
 
 def draw_kept(

@@ -180,9 +180,9 @@ def _stored(case: Case, spec: Spec) -> tuple[np.ndarray, list[str]]:
     """An image in the stored form of a data set, and what had to be done to it."""
     pixels = read_case(case)
     notes = []
-    if pixels.shape[:2] != spec.size:
+    if pixels.shape[:2] != spec.common_size:
         height, width = pixels.shape[:2]
-        notes.append(f"resized from {height} x {width} to {spec.size[0]} x {spec.size[1]} pixels")
+        notes.append(f"resized from {height} x {width} to {spec.common_size[0]} x {spec.common_size[1]} pixels")
     if pixels.shape[2] != spec.channels:
         notes.append(f"brought from {pixels.shape[2]} to {spec.channels} channels")
     if pixels.dtype == np.uint8 and spec.stored_dtype != np.uint8:

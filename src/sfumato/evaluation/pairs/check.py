@@ -73,6 +73,7 @@ class Reader:
             images.to(self.model.device).repeat_interleave(count, 0),
             len(self.model.spec.mask_classes),
             seeds=seeds,
+            window=self.model.window,
         )
         drawn = probabilities(last(steps).x0)
         mean = drawn.view(len(images), count, *drawn.shape[1:]).mean(1)

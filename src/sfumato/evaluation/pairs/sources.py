@@ -178,7 +178,7 @@ def changes(dataset: Dataset, strength: float) -> Ranges:
         scale=base.scale * strength,
         aspect=base.aspect * strength,
         shift=min(0.5, base.shift * strength),
-        elastic=BENT * min(dataset.spec.size) * strength,
+        elastic=BENT * min(dataset.spec.common_size) * strength,
     )
 
 

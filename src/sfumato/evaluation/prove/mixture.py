@@ -221,8 +221,8 @@ def _write_arrays(
 ) -> np.ndarray:
     """The images and masks of the mixture: those of training, the synthetic ones, those of the test."""
     count = len(parts.trained) + len(samples.cases) + len(parts.tested)
-    form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
-    arrays = create(out, count, form)
+    form = ArrayForm(spec.canvas, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
+    arrays = create(out, [spec.common_size] * count, form)
     inputs = _Reading(spec, samples, progress)
     images = read_array(real / "images.npy")
     rows = chain(_of(images, parts.trained), inputs.images(), _of(images, parts.tested))
@@ -274,8 +274,8 @@ class _Reading:
         assert self.samples.rule is not None
         for case, place in zip(self.samples.cases, self._places, strict=True):
             classes = self.samples.rule.apply(read_mask(case.masks[0]))
-            fitted = fit_canvas(classes, place, self.spec.size, nearest=True)
-            yield np.broadcast_to(fitted, (self.spec.readers, *self.spec.size))
+            fitted = fit_canvas(classes, place, nearest=True)
+            yield np.broadcast_to(fitted, (self.spec.readers, *self.spec.common_size))
 
 
 def stored_input(case: Case, spec: Spec) -> Input:
@@ -321,7 +321,7 @@ def _cases(dataset: Dataset, parts: Allocation, samples: Samples) -> list[Case]:
 
 def _describe(out: Path, spec: Spec, cases: Sequence[Case], notes: Sequence[str]) -> None:
     """The tables that make the arrays a dataset; `dataset.json` comes last."""
-    height, width = spec.size
+    height, width = spec.common_size
     sides = {"height": [height] * len(cases), "width": [width] * len(cases)}
     write_manifest(out / "manifest.csv", cases, extra=sides)
     about = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(cases), "notes": list(notes)}

@@ -1,0 +1,162 @@
+"""A denoiser of large images and volumes around a denoiser of windows.
+
+The state of the whole canvas is one; at every call of the sampler the network sees overlapping windows of it, and the
+estimate is their weighted mean,
+
+    x0_hat(p) = sum_k w_k(p) f_k(p) / sum_k w_k(p),      w_k(p) = prod over axes of exp(-(p - centre_k)^2 / 2 s^2)   (1)
+
+with s an eighth of the window's side (Isensee et al. 2021, nnU-Net, where it is done once, at the end). So samplers,
+guidance, ensembles and starts know nothing of windows, and the members of an ensemble agree across their borders: they
+are drawn on one canvas and not stitched afterwards.
+
+The weights of (1) are products over axes, and so are the sums of them: each window is weighted with factors that add up
+to one over the windows, and only the canvas and the estimate are whole in memory.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from types import EllipsisType
+
+import torch
+from torch import Tensor
+
+from sfumato.diffusion.process import Condition, Denoise
+from sfumato.typing import Data, Output
+
+OVERLAP = 0.5
+"""Share of a window that the next one covers too, at least."""
+
+_WIDTH = 1 / 8
+"""Standard deviation of the weights as a share of the window's side."""
+
+_FLOOR = 1e-3
+"""Smallest weight within a window, as a share of the largest on each axis."""
+
+
+def starts(length: int, window: int, overlap: float = OVERLAP) -> list[int]:
+    """Where windows begin on an axis: evenly spaced from one end to the other, as few as cover it with this overlap.
+
+    Args:
+        length: of the axis.
+        window: of the windows on it; no window is longer than the axis.
+        overlap: share of a window that the next one covers too, at least; in [0, 1).
+    """
+    room = max(0, length - window)
+    stride = max(1, int(window * (1 - overlap)))
+    count = math.ceil(room / stride) + 1
+    return [round(place * room / max(1, count - 1)) for place in range(count)]
+
+
+@lru_cache(maxsize=64)
+def _axis_weights(length: int, window: int, overlap: float) -> Tensor:
+    """The weights of equation (1) on an axis, (windows, window): at every place those of all windows add up to one."""
+    side = min(window, length)
+    offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    bell = torch.exp(-0.5 * (offset / (side * _WIDTH)) ** 2).clamp(min=_FLOOR)
+    total, places = torch.zeros(length, dtype=torch.float64), starts(length, side, overlap)
+    for start in places:
+        total[start : start + side] += bell
+    return torch.stack([bell / total[start : start + side] for start in places])
+
+
+Place = tuple[EllipsisType | slice, ...]
+"""Where a window lies: the index of an array whose last axes are those of the canvas."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a canvas.
+
+    Args:
+        canvas: its spatial size.
+        window: their sides; on a shorter axis they are as long as the axis.
+        overlap: share of a window that the next one covers too, at least.
+    """
+
+    canvas: tuple[int, ...]
+    window: tuple[int, ...]
+    overlap: float = OVERLAP
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The sides of every window."""
+        return tuple(map(min, self.window, self.canvas))
+
+    @property
+    def places(self) -> list["Place"]:
+        """Where each window lies, the last axis fastest."""
+        axes = [
+            [slice(start, start + side) for start in starts(length, side, self.overlap)]
+            for length, side in zip(self.canvas, self.size, strict=True)
+        ]
+        return [(..., *place) for place in product(*axes)]
+
+    def weights(self, like: Tensor) -> Iterator[Tensor]:
+        """The weights of each window, of its size, in the dtype and on the device of `like`."""
+        axes = [_axis_weights(*each, self.overlap) for each in zip(self.canvas, self.size, strict=True)]
+        for each in product(*axes):
+            whole = each[0]
+            for axis in each[1:]:
+                whole = whole[..., None] * axis
+            yield whole.to(like)
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """A denoiser of whole canvases.
+
+    Args:
+        denoise: of windows.
+        window: their sides; a window that covers the canvas changes nothing.
+        at_once: windows that are handed over in one call; decides time and memory, not the result.
+        overlap: share of a window that the next one covers too, at least.
+    """
+
+    denoise: Denoise
+    window: tuple[int, ...]
+    at_once: int = 1
+    overlap: float = OVERLAP
+
+    def __call__(self, x_t: Data, t: float, condition: Condition) -> Output:
+        """x0_hat of the canvas, equation (1).
+
+        Args:
+            x_t: (b, c, *space).
+            t: its time.
+            condition: its image has the spatial size of `x_t`.
+        """
+        windows = Windows(tuple(x_t.shape[2:]), self.window, self.overlap)
+        places = windows.places
+        if len(places) == 1:
+            return self.denoise(x_t, t, condition)
+        whole: Tensor | None = None
+        weights = windows.weights(x_t)
+        for first in range(0, len(places), self.at_once):
+            part = places[first : first + self.at_once]
+            estimates = self._estimates(x_t, t, condition, part)
+            if whole is None:
+                whole = x_t.new_zeros(len(x_t), estimates.shape[1], *x_t.shape[2:])
+            for place, estimate in zip(part, torch.split(estimates, len(x_t)), strict=True):
+                whole[place].addcmul_(estimate, next(weights))
+        assert whole is not None
+        return whole
+
+    def _estimates(self, x_t: Data, t: float, condition: Condition, part: Sequence[Place]) -> Output:
+        """The estimates of some windows, those of all items of one window side by side."""
+
+        def cut(values: Data) -> Data:
+            return torch.cat([values[place] for place in part])
+
+        def repeated(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.repeat(len(part), *(1,) * (values.ndim - 1))
+
+        given = replace(
+            condition,
+            image=None if condition.image is None else cut(condition.image),
+            label=repeated(condition.label),
+            augment=repeated(condition.augment),
+        )
+        return self.denoise(cut(x_t), t, given)

@@ -1,0 +1,120 @@
+"""Which patch of a large image is trained on: any, or one in which there is something to be found.
+
+A third of the patches are centred on foreground: on a pixel drawn from all those of a class that is drawn from the
+classes of the mask (Isensee et al. 2021, nnU-Net); a patch stays within the image, so a pixel near its edge is in the
+patch and not in its middle. The others begin anywhere, each place as likely. Where an image is smaller than the patch,
+it lies in the middle of it.
+
+Which pixels have a class is remembered as their number in each line of a mask: that is little, and enough to draw one
+of all with the same probability.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from sfumato.data.dataset import Dataset
+from sfumato.data.mask import IGNORED
+from sfumato.randomness import Noise
+from sfumato.typing import Data, Masks
+
+ON_FOREGROUND = 1 / 3
+"""Share of the patches that are centred on foreground."""
+
+_NUMBERS = 4
+"""Uniform numbers that decide about foreground: whether, which class, and which pixel (two, for large volumes)."""
+
+
+class _Lines(NamedTuple):
+    """Where a class is in a mask: how many of its pixels the lines up to each have."""
+
+    ends: Int[np.ndarray, " lines"]
+
+    @classmethod
+    def of(cls, mask: np.ndarray, index: int) -> "_Lines":
+        """Of a class in a mask."""
+        return cls(np.cumsum((mask == index).reshape(-1, mask.shape[-1]).sum(1, dtype=np.int64)))
+
+    def place(self, mask: np.ndarray, index: int, u: float) -> tuple[int, ...]:
+        """The pixel of the class at the quantile `u` in [0, 1) of all its pixels."""
+        number = min(int(u * self.ends[-1]), int(self.ends[-1]) - 1)
+        line = int(np.searchsorted(self.ends, number, side="right"))
+        before = int(self.ends[line - 1]) if line else 0
+        *above, width = mask.shape
+        where = np.unravel_index(line, above)
+        column = np.flatnonzero(mask[where] == index)[number - before]
+        return (*(int(each) for each in where), int(column))
+
+
+@dataclass
+class Patches:
+    """Draws patches of the cases of a dataset with masks.
+
+    Args:
+        dataset: the dataset.
+        size: sides of a patch.
+    """
+
+    dataset: Dataset
+    size: tuple[int, ...]
+    _present: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
+    _lines: dict[tuple[int, int, int], _Lines] = field(default_factory=dict, repr=False)
+
+    def draw(
+        self, rows: Sequence[int], readers: Sequence[int], noise: Noise, *, margin: Sequence[int], device: str
+    ) -> tuple[Data, Masks]:
+        """A patch of each case, by its own noise.
+
+        Args:
+            rows: which cases.
+            readers: whose mask for each of them.
+            noise: one generator for each.
+            margin: pixels that are read beyond the patch on both sides of each axis.
+            device: where the patches are wanted.
+
+        Returns:
+            Images and masks of the size of a patch with its margins; what lies beyond an image is its reflection, and
+            in masks says nothing (`mask.IGNORED`).
+        """
+        numbers = noise.on("cpu").uniform(_NUMBERS + len(self.size)).double().tolist()
+        corners = [
+            [start - beyond for start, beyond in zip(self._corner(row, reader, drawn), margin, strict=True)]
+            for row, reader, drawn in zip(rows, readers, numbers, strict=True)
+        ]
+        size = [side + 2 * beyond for side, beyond in zip(self.size, margin, strict=True)]
+        return self.dataset.crops(rows, corners, size, readers, device)
+
+    def _corner(self, row: int, reader: int, drawn: Sequence[float]) -> list[int]:
+        """Where the patch begins on each axis."""
+        whether, which, coarse, fine, *along = drawn
+        mask = self.dataset.mask(row, reader)
+        classes = self._classes(mask, row, reader)
+        if whether >= ON_FOREGROUND or not classes:
+            return [_anywhere(u, length, side) for u, length, side in zip(along, mask.shape, self.size, strict=True)]
+        index = classes[int(which * len(classes))]
+        lines = self._lines.get((row, reader, index))
+        if lines is None:
+            lines = self._lines[row, reader, index] = _Lines.of(mask, index)
+        centre = lines.place(mask, index, coarse + fine / 2**24)
+        return [_around(*each) for each in zip(centre, mask.shape, self.size, strict=True)]
+
+    def _classes(self, mask: np.ndarray, row: int, reader: int) -> list[int]:
+        """The foreground classes of a mask."""
+        found = self._present.get((row, reader))
+        if found is None:
+            counts = np.bincount(mask.reshape(-1), minlength=IGNORED + 1)
+            found = self._present[row, reader] = [int(k) for k in np.flatnonzero(counts) if 0 < k < IGNORED]
+        return found
+
+
+def _anywhere(u: float, length: int, side: int) -> int:
+    """The start of a patch that begins anywhere in the image, from a number in [0, 1)."""
+    return int(u * (length - side + 1)) if length > side else (length - side) // 2
+
+
+def _around(centre: int, length: int, side: int) -> int:
+    """The start of a patch around a pixel, moved into the image."""
+    return min(max(centre - side // 2, 0), length - side) if length > side else (length - side) // 2
