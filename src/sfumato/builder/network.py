@@ -88,7 +88,9 @@ def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, int]:
 def build_call(recipe: Recipe, spec: Spec) -> Call:
     """What one call of the network takes."""
     shape = _shape(recipe, spec)
-    return Call(shape["channels_in"], shape["channels_condition"], seen_size(recipe, spec), labelled=bool(shape["classes"]))
+    return Call(
+        shape["channels_in"], shape["channels_condition"], seen_size(recipe, spec), labelled=bool(shape["classes"])
+    )
 
 
 def build_signature(recipe: Recipe, spec: Spec) -> Signature:

@@ -34,6 +34,12 @@ def build_dataset(recipe: Recipe, dataset: Dataset) -> Dataset:
     return dataset.without_classes() if recipe.data.labels == "none" else dataset
 
 
+def build_patches(recipe: Recipe, dataset: Dataset) -> Patches | None:
+    """What is cut out of images to train on; None for whole images."""
+    patch = recipe.data.patch
+    return Patches(dataset, patch) if isinstance(patch, tuple) else None
+
+
 def build_task(
     recipe: Recipe, dataset: Dataset, process: Process, *, device: str, discriminator: nn.Module | None = None
 ) -> Task:
@@ -62,7 +68,7 @@ def build_task(
                 recycle=recipe.train.recycle,
                 self_condition=recipe.train.self_condition,
                 metric="iou" if metric == "iou" else "dice",
-                patches=Patches(dataset, patch) if isinstance(patch := recipe.data.patch, tuple) else None,
+                patches=build_patches(recipe, dataset),
                 device=device,
             )
         case "generate":

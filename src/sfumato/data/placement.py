@@ -1,7 +1,8 @@
 """Where a resized image sits in its canvas, and the way back to the original size.
 
-The canvas is the same for all images of a set, or each image has one of its own size. Images are resized with an anti-aliased linear filter. Masks keep to their classes: shrinking keeps the area of each
-object (`sfumato.data.shrinking`), enlarging repeats.
+The canvas is the same for all images of a set, or each image has one of its own size. Images are resized with an
+anti-aliased linear filter. Masks keep to their classes: shrinking keeps the area of each object
+(`sfumato.data.shrinking`), enlarging repeats.
 """
 
 import math

@@ -54,9 +54,7 @@ def stacked(arrays: Arrays, rows: Sequence[int]) -> np.ndarray:
     return np.asarray(arrays[list(rows)])
 
 
-def cut_out(
-    array: np.ndarray, corner: Sequence[int], size: Sequence[int], *, outside: int | None = None
-) -> np.ndarray:
+def cut_out(array: np.ndarray, corner: Sequence[int], size: Sequence[int], *, outside: int | None = None) -> np.ndarray:
     """A box out of an array: along its first axes as many as `corner` has, whole along the others.
 
     Args:
@@ -67,7 +65,7 @@ def cut_out(
             repeated: 1 0 | 0 1 2).
     """
     starts_ends = list(zip(corner, (start + side for start, side in zip(corner, size, strict=True)), strict=True))
-    if all(0 <= start and end <= length for (start, end), length in zip(starts_ends, array.shape, strict=False)):
+    if all(start >= 0 and end <= length for (start, end), length in zip(starts_ends, array.shape, strict=False)):
         return array[tuple(slice(*ends) for ends in starts_ends)]
     if outside is None:
         reflected = [_reflected(*ends, length) for ends, length in zip(starts_ends, array.shape, strict=False)]

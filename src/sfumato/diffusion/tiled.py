@@ -144,10 +144,10 @@ class Tiled:
         assert whole is not None
         return whole
 
-    def _estimates(self, x_t: Data, t: float, condition: Condition, part: Sequence[Place]) -> Output:
+    def _estimates(self, x_t: Data, t: float, condition: Condition, part: Sequence[Place]) -> Tensor:
         """The estimates of some windows, those of all items of one window side by side."""
 
-        def cut(values: Data) -> Data:
+        def cut(values: Tensor) -> Tensor:
             return torch.cat([values[place] for place in part])
 
         def repeated(values: Tensor | None) -> Tensor | None:

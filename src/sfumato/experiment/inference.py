@@ -30,7 +30,6 @@ from sfumato.tasks.trajectory import Trajectory, TrajectoryFrame, recorded, traj
 from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.typing import Data, Output
 
-
 PIXELS_AT_ONCE = 2**22
 """Pixels of all masks that are drawn at once, unless one alone has more."""
 

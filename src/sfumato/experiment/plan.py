@@ -179,7 +179,7 @@ def _patch(recipe: Recipe, median: tuple[float, float], *, device: str) -> tuple
     limit = _PATCH_SIDE.get(device, _PATCH_SIDE["cuda"])
     height, width = (min(limit, math.ceil(side / _PATCH_STEP) * _PATCH_STEP) for side in median)
     reason = (
-        f"the images keep their own size, in the median {median[0]:.0f} x {median[1]:.0f}; patches have sides of at most "
+        f"the images keep their own size, in the median {median[0]:.0f} x {median[1]:.0f}; patches have sides up to "
         f"{limit} on {device}"
     )
     return (height, width), [Choice("data.patch", [height, width], reason)]
@@ -257,7 +257,7 @@ def _refuse_patch(recipe: Recipe, patch: tuple[int, int], sizes: Sequence[tuple[
     if all(height < patch[0] and width < patch[1] for height, width in sizes):
         height, width = map(max, zip(*sizes, strict=True))
         raise UsageError(
-            f"data.patch={as_setting(list(patch))} is larger than every image: the largest sides are {height} x {width}",
+            f"data.patch={as_setting(list(patch))} exceeds every image, whose sides are up to {height} x {width}",
             expected="patches that fit into the images",
             remedy=f"--set data.patch=auto, or sides of at most {height} and {width}",
         )

@@ -61,7 +61,7 @@ class Counts(NamedTuple):
         return cls(tp, fp, fn, int(counted.sum()) - tp - fp - fn, volume)
 
 
-class _Overlap(NamedTuple):
+class Overlap(NamedTuple):
     """The overlap of one case.
 
     Attributes:
@@ -109,7 +109,7 @@ class _Summary(NamedTuple):
     false_alarms: int
 
 
-def overlap(prediction: IndexMask, reference: IndexMask, *, classes: int, case: str = "this case") -> _Overlap:
+def overlap(prediction: IndexMask, reference: IndexMask, *, classes: int, case: str = "this case") -> Overlap:
     """Overlap of a predicted mask with its reference, for each foreground class.
 
     Args:
@@ -122,7 +122,7 @@ def overlap(prediction: IndexMask, reference: IndexMask, *, classes: int, case: 
         DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
     """
     counts = Counts.of(confusion(prediction, reference, classes=classes, case=case))
-    return _Overlap(
+    return Overlap(
         dice=dice(counts),
         iou=iou(counts),
         in_prediction=counts.tp + counts.fp > 0,
@@ -199,7 +199,7 @@ def ratio(
     return value
 
 
-def summarise_overlap(cases: Sequence[_Overlap]) -> tuple[_Summary, ...]:
+def summarise_overlap(cases: Sequence[Overlap]) -> tuple[_Summary, ...]:
     """Means, presence and counts over cases, one `_Summary` for each foreground class.
 
     Raises:

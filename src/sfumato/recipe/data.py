@@ -168,12 +168,13 @@ class DataSection(Part):
 
     source: Source = Source()
     size: tuple[Side, Side] | Auto | Literal["native"] = Field(
-        "auto", description="height and width in pixels; native: each image keeps its own; auto: the median, within reason"
+        "auto",
+        description="height and width in pixels; native: each image keeps its own; auto: a median",
     )
     patch: tuple[Side, Side] | Auto | Literal["whole"] = Field(
         "auto",
-        description="height and width in pixels of what is cut out of an image to train on, and of the windows in which "
-        "a whole image is segmented; whole: no patches; auto: of images in their own size",
+        description="height and width in pixels of what is cut out of images to train on, and of the windows in which "
+        "whole ones are segmented; whole: no patches; auto: of images in their own size",
     )
     keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
     crop: bool = Field(False, description="cut the centre out in the shape of the size, instead of stretching")

@@ -110,7 +110,7 @@ def limits_of_run(run: Path) -> Iterator[str]:
     data, rows = _data(run)
     size, patch = recipe["data"]["size"], recipe["data"].get("patch")
     if size == NATIVE:
-        yield f"It sees images in windows of {patch[0]} x {patch[1]} pixels; what lies outside of one is not seen in it."
+        yield f"It sees images in windows of {patch[0]} x {patch[1]} pixels; what lies outside of one it does not see."
     else:
         yield f"It sees images at {size[0]} x {size[1]} pixels; what is smaller than a pixel there is lost."
     train = [row for row in rows if row.get("split") == "train"]

@@ -109,7 +109,7 @@ class BesideConstant(NamedTuple):
 
 
 def best_constant_mask(dataset: Dataset, rows: Sequence[int], score: Score | None = None) -> ConstantMask:
-    """The constant mask that is best on these rows, in the model's own size; of images of many sizes, stretched to each.
+    """The constant mask that is best on these rows, in the model's own size; stretched where images keep their own.
 
     Args:
         dataset: the dataset; its training masks say what is usual.

@@ -28,6 +28,17 @@ _NUMBERS = 4
 """Uniform numbers that decide about foreground: whether, which class, and which pixel (two, for large volumes)."""
 
 
+JUDGED = 2
+"""Sides of what a validation looks at in a large image, in sides of a patch: it must not take longer than training."""
+
+
+class Box(NamedTuple):
+    """A part of an image: where it begins on each axis, and its sides."""
+
+    corner: tuple[int, ...]
+    size: tuple[int, ...]
+
+
 class _Lines(NamedTuple):
     """Where a class is in a mask: how many of its pixels the lines up to each have."""
 
@@ -43,8 +54,7 @@ class _Lines(NamedTuple):
         number = min(int(u * self.ends[-1]), int(self.ends[-1]) - 1)
         line = int(np.searchsorted(self.ends, number, side="right"))
         before = int(self.ends[line - 1]) if line else 0
-        *above, width = mask.shape
-        where = np.unravel_index(line, above)
+        where = np.unravel_index(line, mask.shape[:-1])
         column = np.flatnonzero(mask[where] == index)[number - before]
         return (*(int(each) for each in where), int(column))
 
@@ -81,25 +91,36 @@ class Patches:
         """
         numbers = noise.on("cpu").uniform(_NUMBERS + len(self.size)).double().tolist()
         corners = [
-            [start - beyond for start, beyond in zip(self._corner(row, reader, drawn), margin, strict=True)]
+            [start - beyond for start, beyond in zip(self._corner(row, reader, drawn, self.size), margin, strict=True)]
             for row, reader, drawn in zip(rows, readers, numbers, strict=True)
         ]
         size = [side + 2 * beyond for side, beyond in zip(self.size, margin, strict=True)]
         return self.dataset.crops(rows, corners, size, readers, device)
 
-    def _corner(self, row: int, reader: int, drawn: Sequence[float]) -> list[int]:
-        """Where the patch begins on each axis."""
+    def judged(self, row: int, noise: Noise) -> Box:
+        """What a validation looks at in the image of a case: all of it, or of a large one a part around foreground.
+
+        Args:
+            row: which case; its first reader says where foreground is.
+            noise: one generator.
+        """
+        size = [min(JUDGED * side, length) for side, length in zip(self.size, self.dataset.size(row), strict=True)]
+        _, *drawn = noise.on("cpu").uniform(_NUMBERS + len(size)).double()[0].tolist()
+        return Box(tuple(self._corner(row, 0, [0.0, *drawn], size)), tuple(size))
+
+    def _corner(self, row: int, reader: int, drawn: Sequence[float], size: Sequence[int]) -> list[int]:
+        """Where a patch of a size begins on each axis."""
         whether, which, coarse, fine, *along = drawn
         mask = self.dataset.mask(row, reader)
         classes = self._classes(mask, row, reader)
         if whether >= ON_FOREGROUND or not classes:
-            return [_anywhere(u, length, side) for u, length, side in zip(along, mask.shape, self.size, strict=True)]
+            return [_anywhere(u, length, side) for u, length, side in zip(along, mask.shape, size, strict=True)]
         index = classes[int(which * len(classes))]
         lines = self._lines.get((row, reader, index))
         if lines is None:
             lines = self._lines[row, reader, index] = _Lines.of(mask, index)
         centre = lines.place(mask, index, coarse + fine / 2**24)
-        return [_around(*each) for each in zip(centre, mask.shape, self.size, strict=True)]
+        return [_around(*each) for each in zip(centre, mask.shape, size, strict=True)]
 
     def _classes(self, mask: np.ndarray, row: int, reader: int) -> list[int]:
         """The foreground classes of a mask."""

@@ -15,8 +15,9 @@ Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: ea
 nothing and give no gradient; scores leave them out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,10 +33,10 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.tiled import Tiled, Windows
-from sfumato.metrics.overlap import overlap, summarise_overlap
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
-from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
+from sfumato.tasks.constant_mask import ConstantMask
+from sfumato.tasks.held_out import HeldOut
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.patches import Patches
 from sfumato.tasks.readers import drawn_readers
@@ -160,33 +161,23 @@ class Segment:
         estimate = first_estimate(self.process, network, x_t, t, condition, self_condition=told)
         return self_conditioned(estimate, condition, noise, share=self.self_condition)
 
+    @cached_property
+    def judged(self) -> HeldOut:
+        """What a validation looks at."""
+        return HeldOut(self.dataset, self.rows, self.patches, self.seed)
+
     def validate(self, network: nn.Module) -> Scores:
         """Dice and IoU of sampled masks on the validation rows, mean over foreground classes; the loss there."""
-        scores = self._overlap(self._predict(network, self.rows))
+        scores = self.judged.scores(self._predict(network, self.rows))
         return {"score": scores[self.metric], **scores, **self._held_out(network)}
 
     def control(self) -> tuple[str, float]:
         """The metric of masks that are empty."""
-        return "an empty mask", self._overlap(map(np.zeros_like, self._truth(self.rows)))[self.metric]
-
-    def _overlap(self, predicted: Iterable[np.ndarray]) -> Scores:
-        """Dice and IoU of masks of the validation rows."""
-        summary = summarise_overlap(
-            [
-                overlap(
-                    mask[truth != IGNORED],
-                    truth[truth != IGNORED],
-                    classes=self.classes,
-                    case=self.dataset.cases[row].id,
-                )
-                for row, mask, truth in zip(self.rows, predicted, self._truth(self.rows), strict=True)
-            ]
-        )
-        return {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
+        return "an empty mask", self.judged.empty()[self.metric]
 
     def constant(self) -> ConstantMask:
         """The mask that is best for all validation rows alike, by the metric that decides."""
-        return constant_of(self.dataset, self.rows, self.metric)
+        return self.judged.constant(self.metric)
 
     @torch.inference_mode()
     def _held_out(self, network: nn.Module) -> Scores:
@@ -213,18 +204,16 @@ class Segment:
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
         rows = self.rows[:PREVIEW_CASES]
-        images = [image for part in self.dataset.alike(rows, 1) for image in to_uint8(self.dataset.images(part))]
-        truth = [np.where(mask == IGNORED, 0, mask) for mask in self._truth(rows)]  # ignored is outlined as no class
-        return [Shown(*case) for case in zip(images, self._predict(network, rows), truth, strict=True)]
-
-    def _truth(self, rows: Sequence[int]) -> list[np.ndarray]:
-        return [self.dataset.mask(row) for row in rows]
+        images = [to_uint8(self.judged.images([row]))[0] for row in rows]
+        truth = [self.judged.truth(row) for row in rows]
+        shown = [np.where(mask == IGNORED, 0, mask) for mask in truth]  # ignored is outlined as no class
+        return [Shown(*case) for case in zip(images, self._predict(network, rows), shown, strict=True)]
 
     def _predict(self, network: nn.Module, rows: Sequence[int]) -> list[np.ndarray]:
         drawn = []
-        for part in self.dataset.alike(rows, self.batch):
+        for part in self.judged.together(rows, self.batch):
             seeds = [derive_seed(self.seed, "validate", self.dataset.cases[row].id) for row in part]
-            images = self.dataset.images(part, self.device)
+            images = self.judged.images(part, self.device)
             steps = draw_masks(
                 self.process, network, self.sampler, images, self.classes, seeds=seeds, window=self.window
             )
@@ -235,20 +224,6 @@ class Segment:
     def window(self) -> tuple[int, ...] | None:
         """In which whole images are seen, as large as the patches; None: all at once."""
         return None if self.patches is None else self.patches.size
-
-
-def constant_of(dataset: Dataset, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
-    """The best constant mask on some rows, scored as a validation scores: against the first reader."""
-    truth = {row: dataset.mask(row) for row in rows}
-
-    def score(row: int, mask: np.ndarray) -> float:
-        said = truth[row] != IGNORED
-        scored = overlap(
-            mask[said], truth[row][said], classes=len(dataset.spec.mask_classes), case=dataset.cases[row].id
-        )
-        return float(getattr(scored, metric).mean())
-
-    return best_constant_mask(dataset, rows, score)
 
 
 @torch.inference_mode()

@@ -214,7 +214,8 @@ def _mask_source(model: Model, path: Path, masks: Path | None, strength: float |
 
 def _changed(model: Model, dataset: Path, strength: float) -> ChangedMasks:
     opened = Dataset.open(dataset)
-    if (opened.spec.common_size, opened.spec.mask_classes) != (model.spec.common_size, model.spec.mask_classes) or opened.spec.ignore:
+    theirs, ours = ((spec.common_size, spec.mask_classes) for spec in (opened.spec, model.spec))
+    if theirs != ours or opened.spec.ignore:
         raise UsageError(
             f"{dataset} has other masks than {model.name} was trained on",
             expected=f"{' x '.join(map(str, model.spec.common_size))} pixels of {', '.join(model.spec.mask_classes)}",

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 
 from sfumato.atomic import write_atomic
+from sfumato.builder.task import build_patches
 from sfumato.data.contents import dataset_contents, digest_of
 from sfumato.data.dataset import Dataset
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
@@ -35,7 +36,7 @@ from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searche
 from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
-from sfumato.tasks.segment import constant_of
+from sfumato.tasks.held_out import HeldOut
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
 from sfumato.training.processes import choose_device
@@ -375,7 +376,8 @@ def _constant(recipe: Recipe, dataset: Dataset) -> ConstantMask | None:
     if recipe.task != "segment":
         return None
     rows = evenly(dataset.rows("validation") or dataset.rows("train"), recipe.validate_.cases)
-    return constant_of(dataset, rows, "iou" if recipe.validate_.metric == "iou" else "dice")
+    held_out = HeldOut(dataset, rows, build_patches(recipe, dataset), recipe.train.seed)
+    return held_out.constant("iou" if recipe.validate_.metric == "iou" else "dice")
 
 
 def _verdict(results: Sequence[Result], constant: ConstantMask | None) -> TuningVerdict:

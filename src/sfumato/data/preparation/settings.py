@@ -14,7 +14,8 @@ class PreparationSettings:
         size: height and width of all images in pixels; None: each keeps its own.
         keep_aspect: fit images in undistorted, with a dark margin.
         crop: fill the canvas with the centre of each image, undistorted.
-        spacing: millimetres per pixel to bring images to, before they are padded or cut to the size; for sources that have one.
+        spacing: millimetres per pixel to bring images to, before they are padded or cut to the size; for sources that
+            have one.
         grey: colours become grey (`sfumato.data.channels`), else a set with some coloured images is all RGB.
         intensity: which numbers become black and white; see `sfumato.data.intensity`.
         window: black and white in stored numbers, for the rule `window`.

@@ -22,7 +22,7 @@ from sfumato.errors import ResourceError
 from sfumato.wording import told_size
 
 FORMAT, RAGGED_FORMAT = 2, 3
-"""Versions of the form of a prepared folder, of images of one size and of images in their own; readers refuse others."""
+"""Versions of the form of a prepared folder: of images of one size, of images in their own; readers refuse others."""
 
 
 _PIECE = 2**18
