@@ -88,7 +88,7 @@ def size_within(shape: Sequence[float], side: int) -> tuple[int, int]:
 
 def size_words(size: tuple[int, int] | None) -> str:
     """In which size images are."""
-    return "each image in its own size" if size is None else f"at {size[0]} x {size[1]} pixels"
+    return "in their own sizes" if size is None else f"at {size[0]} x {size[1]} pixels"
 
 
 class _Shared(NamedTuple):

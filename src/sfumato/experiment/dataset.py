@@ -37,7 +37,7 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in dataset.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{counted_cases(dataset.cases)}, {size_words(size)}: {parts}")
+    say(f"{counted_cases(dataset.cases)} {size_words(size)}: {parts}")
     return choices
 
 

@@ -62,7 +62,7 @@ def test_a_fresh_image_takes_the_same_path(tmp_path: Path) -> None:
     dataset = prepared(blobs(tmp_path / "raw", channels=3), tmp_path / "set", size=(16, 24), keep_aspect=True)
     fresh = read_input(dataset.cases[4], dataset.spec)
     assert torch.equal(to_data(fresh.array[None], dataset.spec), dataset.images([4]))
-    assert fresh.placement == dataset.placement(4) == ((20, 20), (0, 4, 16, 16))
+    assert fresh.placement == dataset.placement(4) == ((20, 20), (0, 4, 16, 16), (16, 24))
     assert dataset.images([1, 2]).is_contiguous(memory_format=torch.channels_last)
 
 

@@ -320,7 +320,7 @@ def test_slices_without_foreground_are_left_out_as_asked(tmp_path: Path) -> None
 def test_volumes_are_brought_to_a_spacing(tmp_path: Path) -> None:
     cases = volumes(tmp_path / "raw", 2)
     dataset = run(cases, tmp_path / "set", size=(32, 32), spacing=1.0)
-    assert dataset.placement(0) == ((20, 24), (-4, 4, 40, 24)) == read_input(cases[0], dataset.spec).placement
+    assert dataset.placement(0) == ((20, 24), (-4, 4, 40, 24), (32, 32)) == read_input(cases[0], dataset.spec).placement
     assert np.array_equal(read_input(cases[5], dataset.spec).array, np.load(tmp_path / "set/images.npy")[5])
     back = restore(dataset.masks([1])[0].numpy().astype(np.uint8), dataset.placement(1), nearest=True)
     assert back.shape == (20, 24) and back[5:15, 4:12].all() and back.sum() == 80

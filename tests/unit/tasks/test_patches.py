@@ -1,0 +1,105 @@
+"""Which patches are trained on: within the image, a third of them where there is something, by the item's noise."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from sfumato.data.dataset import Dataset, OriginalSize
+from sfumato.data.manifest import Case
+from sfumato.data.mask import IGNORED
+from sfumato.data.ragged import Ragged
+from sfumato.data.spec import Intensity, Spec
+from sfumato.randomness import Noise
+from sfumato.tasks.patches import ON_FOREGROUND, Patches
+
+SIZES = [(40, 60), (9, 50), (64, 64)]
+NAMES = ("background", "large", "dot")
+
+
+def dataset(*, readers: int = 1) -> Dataset:
+    """Every pixel knows where it is; a large object and a dot of two pixels at the very corner, in the first image."""
+    spec = Spec(
+        size=None, channels=2, dtype="uint8", intensity=Intensity("unit", 0, 255, ""), mask_classes=NAMES,
+        readers=readers,
+    )  # fmt: skip
+    images = [np.stack(np.mgrid[:height, :width], -1).astype(np.uint8) for height, width in SIZES]
+    masks = [np.zeros((readers, *size), np.uint8) for size in SIZES]
+    masks[0][0, 10:30, 20:40] = 1
+    masks[0][0, 39, 58:] = 2
+    masks[1][0, 4, 25] = 1
+    flat = [np.concatenate([each.ravel() for each in arrays]) for arrays in (images, masks)]
+    shapes = [[each.shape for each in arrays] for arrays in (images, masks)]
+    cases = [Case(id=str(row), image="", split="train") for row in range(len(SIZES))]
+    arrays = [Ragged(*each) for each in zip(flat, shapes, strict=True)]
+    return Dataset(spec, cases, [OriginalSize(size) for size in SIZES], *arrays)
+
+
+def drawn(row: int, count: int = 300, *, size: tuple[int, int] = (16, 16), margin: int = 0) -> tuple[np.ndarray, ...]:
+    noise = Noise(range(count))
+    images, masks = Patches(dataset(), size).draw(
+        [row] * count, [0] * count, noise, margin=(margin, margin), device="cpu"
+    )
+    return ((images + 1) * 127.5).round().numpy().astype(int), masks.numpy()
+
+
+def test_patches_lie_within_the_image_and_masks_where_images_do() -> None:
+    images, masks = drawn(0)
+    assert images.shape == (300, 2, 16, 16) and masks.shape == (300, 16, 16)
+    truth = dataset().mask(0)
+    assert np.array_equal(truth[images[:, 0], images[:, 1]], masks)
+    corners = images[:, :, 0, 0]
+    assert corners.min(0).tolist() == [0, 0] and corners.max(0).tolist() == [40 - 16, 60 - 16]
+
+
+def test_a_third_are_on_foreground_of_a_class_drawn_from_those_there_are() -> None:
+    _, masks = drawn(0, 3000)
+    on_the_dot = (masks == 2).any((1, 2)).mean()
+    # half of the third, and few of those that begin anywhere: of 25 x 45 places 2 hold the dot
+    assert abs(on_the_dot - (ON_FOREGROUND / 2 + (1 - ON_FOREGROUND) * 2 / (25 * 45))) < 0.02
+    centres = masks[:, 8, 8]
+    assert Counter(centres.tolist())[1] / len(centres) > ON_FOREGROUND / 2 - 0.02
+
+
+def test_each_pixel_of_a_class_is_as_likely() -> None:
+    patches, noise = Patches(dataset(), (2, 2)), Noise(range(4000))
+    numbers = noise.uniform(6).double().tolist()
+    centres = [patches._corner(0, 0, [0.0, 0.0, *rest[2:]], (2, 2)) for rest in numbers]
+    found = Counter((down + 1, across + 1) for down, across in centres)
+    assert len(found) == 400 and max(found.values()) < 30 and set(found) == {
+        (down, across) for down in range(10, 30) for across in range(20, 40)
+    }  # fmt: skip
+
+
+def test_an_image_below_the_patch_lies_in_its_middle_and_what_is_around_says_nothing() -> None:
+    images, masks = drawn(1, 20)
+    assert (masks[:, 4:13] != IGNORED).all() and (masks[:, :4] == IGNORED).all() and (masks[:, 13:] == IGNORED).all()
+    assert images[0, 0, :, 0].tolist() == [3, 2, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6]
+
+
+def test_a_margin_widens_the_same_patches() -> None:
+    plain, wide = drawn(2, 50), drawn(2, 50, margin=5)
+    for narrow, broad in zip(plain, wide, strict=True):
+        assert broad.shape[-2:] == (26, 26) and np.array_equal(broad[..., 5:-5, 5:-5], narrow)
+
+
+def test_a_patch_depends_on_its_noise_alone() -> None:
+    patches = Patches(dataset(), (16, 16))
+    every, _ = patches.draw([0, 2, 1], [0] * 3, Noise([5, 6, 7]), margin=(0, 0), device="cpu")
+    alone, _ = Patches(dataset(), (16, 16)).draw([2], [0], Noise([6]), margin=(0, 0), device="cpu")
+    assert torch.equal(every[1], alone[0])
+
+
+@pytest.mark.parametrize(("row", "size"), [(0, (32, 32)), (1, (9, 32)), (2, (32, 32))])
+def test_a_validation_looks_at_a_part_around_foreground(row: int, size: tuple[int, int]) -> None:
+    data = dataset()
+    box = Patches(data, (16, 16)).judged(row, Noise([3]))
+    assert box.size == size
+    assert all(0 <= start <= length - side for start, side, length in zip(*box, SIZES[row], strict=True))
+    shown = data.mask(row)[box.corner[0] : box.corner[0] + size[0], box.corner[1] : box.corner[1] + size[1]]
+    assert (shown > 0).any() or row == 2
+
+
+def test_an_image_of_a_few_patches_is_looked_at_whole() -> None:
+    assert Patches(dataset(), (32, 32)).judged(0, Noise([0])) == ((0, 0), (40, 60))
