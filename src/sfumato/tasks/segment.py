@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import apply, draw_parameters
+from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
@@ -32,9 +32,11 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.metrics.overlap import overlap, summarise_overlap
+from sfumato.networks.blocks import block_mean
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
+from sfumato.tasks.draws import coarse, full_size_terms, mean_over_draws, seen
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
@@ -81,6 +83,8 @@ class Segment:
         recycle: share of items whose state is made from the network's own estimate.
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         metric: what decides which weights are best, `dice` or `iou`.
+        stride: of the state in pixels, of a network that sees an image once (`tasks.draws`); None for any other.
+        draws: draws of each image in a training step, of such a network.
         device: where the network is.
     """
 
@@ -95,6 +99,8 @@ class Segment:
     recycle: float = 0.0
     self_condition: float = 0.0
     metric: SegmentMetric = "dice"
+    stride: int | None = None
+    draws: int = 1
     device: str = "cpu"
 
     @property
@@ -105,12 +111,13 @@ class Segment:
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
-        t = self.process.times(stratified(noise, batch.slots, self.batch))
-        readers = drawn_readers(self.dataset, batch.rows, noise)
+        draws, rows = noise.repeated(self.draws), _each(batch.rows, self.draws)
+        places = [slot * self.draws + draw for slot in batch.slots for draw in range(self.draws)]
+        t = self.process.times(stratified(draws, places, self.draws * self.batch))
+        readers = drawn_readers(self.dataset, rows, draws)
         images = self.dataset.images(batch.rows, self.device)
-        masks = self.dataset.masks(batch.rows, readers, self.device)
-        images, moved = apply(images, masks, draw_parameters(self.augment, noise, images))
-        assert moved is not None
+        masks = self.dataset.masks(rows, readers, self.device)
+        images, moved = _moved(images, masks, draw_parameters(self.augment, noise, images))
         return self._terms(network, images, moved, t, noise, self.objective)
 
     def _terms(
@@ -120,10 +127,42 @@ class Segment:
         ignored = masks == IGNORED if self.dataset.spec.ignore else None
         x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
+        if self.stride is not None:
+            return self._draw_terms(network, condition, x0, ignored, t, noise, objective, stride=self.stride)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
         return objective(self.process, Answer(output, x0, x_t, t, images, ignored))
+
+    def _draw_terms(
+        self,
+        network: nn.Module,
+        condition: Condition,
+        x0: Data,
+        ignored: Ignored | None,
+        t: PerItem,
+        noise: Noise,
+        objective: Objective,
+        *,
+        stride: int,
+    ) -> Mapping[str, Tensor]:
+        """The terms of r draws of each image, equation (1) of `tasks.draws`; masks and times are those of the draws."""
+        assert condition.image is not None
+        draws = len(x0) // len(noise)
+        noise, images = noise.repeated(draws), condition.image.repeat_interleave(draws, 0)
+        small = coarse(x0, ignored, stride)
+        x_t = self.process.corrupt(self._recycled(network, small.x0, condition, noise), t, noise)
+        x, level = self.process.network_input(x_t, t)
+
+        def estimate_of(output: Output) -> Output:
+            return self.process.data(self.process.estimate(output.float(), x_t, t))
+
+        answers = network(x, level, replace(condition, estimate_of=estimate_of))
+        output, seen_there = answers.output.float(), block_mean(images, stride)
+        terms = objective(self.process, Answer(output, small.x0, x_t, t, seen_there, small.ignored))
+        full = full_size_terms(answers, x0, images, ignored)
+        loss = terms["loss"] + torch.stack(list(full.values())).sum(0)
+        return mean_over_draws({**terms, **full, "loss": loss}, len(condition.image))
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -207,6 +246,19 @@ class Segment:
         return torch.cat(drawn).argmax(1).cpu().numpy()
 
 
+def _each(rows: Sequence[int], draws: int) -> list[int]:
+    """Every row so many times, side by side."""
+    return [row for row in rows for _ in range(draws)]
+
+
+def _moved(images: Data, masks: Masks, parameters: Parameters) -> tuple[Data, Masks]:
+    """Augmented images, and of each the masks of all its draws."""
+    draws = len(masks) // len(images)
+    moved = [apply(images, masks[draw::draws], parameters) for draw in range(draws)]
+    together = torch.stack([mask for _, mask in moved if mask is not None], 1).flatten(0, 1)
+    return moved[0][0], together
+
+
 def constant_of(dataset: Dataset, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
     """The best constant mask on some rows, scored as a validation scores: against the first reader."""
     truth = dict(zip(rows, dataset.masks(rows, None).numpy(), strict=True))
@@ -247,10 +299,14 @@ def draw_masks(
         guidance: away from what; masks have no classes to drop, so from a weaker network only.
         around: what is put around the whole denoiser, such as an audit of it.
     """
-    like = images.new_empty((len(images), classes, *images.shape[2:]))
+    known = seen(network, images)
+    like = images.new_empty((len(images), classes, *images.shape[2:])) if known is None else known.like(classes)
 
-    def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(like))))
+    def denoiser(each: Network) -> Denoise:
+        looking = known if each is network else seen(each, images)
+        return sampler.remembering(Denoiser(process, looking or MicroBatches(each, piece_size(like))))
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
-    yield from sampler(process, around(denoise), like, Condition(image=images), noise, start=start)
+    start = start if start is None or known is None else block_mean(start, known.network.stride)
+    steps = sampler(process, around(denoise), like, Condition(image=images), noise, start=start)
+    yield from steps if known is None else known.finished(steps)
