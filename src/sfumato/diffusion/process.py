@@ -58,7 +58,7 @@ class Condition:
     label: Int[Tensor, " b"] | None = None
     augment: Float[Tensor, "b n"] | None = None
     encoded: Encoded | None = None
-    estimate_of: Callable[[Output], Output] | None = None
+    estimate_of: Callable[[Output], Data] | None = None
 
     def twice(self, unlabelled: int | None, *, drops_image: bool = False) -> "Condition":
         """This condition for a batch of two branches: as it is, then weaker.

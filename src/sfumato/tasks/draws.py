@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
 
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.loss import soft_dice
@@ -24,6 +25,12 @@ from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import block_mean
 from sfumato.tasks.objective import Answer, Ignored, Objective, Term
 from sfumato.typing import Data, Output, PerItem
+
+DrawnMasks = Integer[Tensor, "draws *space"]
+"""Class index of each pixel, of every draw; those of an image lie side by side."""
+
+PerDraw = Float[Tensor, " draws"]
+"""One number for each draw."""
 
 AT_FULL_SIZE = Objective(terms=(Term("dice", 1.0, soft_dice, per_pixel=False),))
 """Of logits that are an answer by themselves: cross-entropy and soft Dice."""
@@ -54,24 +61,23 @@ def coarse(x0: Data, ignored: Ignored | None, stride: int) -> Coarse:
     return Coarse(torch.where(silent, 2 / x0.shape[1] - 1, means), silent[:, 0])
 
 
-def full_size_terms(answers: Answers, x0: Data, images: Data, ignored: Ignored | None) -> dict[str, PerItem]:
+def full_size_terms(answers: Answers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
     """The terms of (1) at full size by name, one number for each draw.
 
     Args:
         answers: of r draws of each image.
         x0: true one-hot masks of the draws.
-        images: of the draws.
         ignored: pixels about which the masks of the draws say nothing.
     """
     own = answers.own.repeat_interleave(len(x0) // len(answers.own), 0)
-    terms, t = dict[str, PerItem](), x0.new_ones(len(x0))
+    terms, t = dict[str, PerDraw](), x0.new_ones(len(x0))
     for name, logits in {"refined": answers.refined, "own": own}.items():
-        found = AT_FULL_SIZE(_BY_ITSELF, Answer(logits.float(), x0, x0, t, images, ignored))
+        found = AT_FULL_SIZE(_BY_ITSELF, Answer(logits.float(), x0, x0, t, x0, ignored))  # no state, no image
         terms |= {f"{name}_cross_entropy": found["process"], f"{name}_dice": found["dice"]}
     return terms
 
 
-def mean_over_draws(terms: dict[str, PerItem], images: int) -> dict[str, PerItem]:
+def mean_over_draws(terms: dict[str, PerDraw], images: int) -> dict[str, PerItem]:
     """One number for each image, whose draws lie side by side."""
     return {name: value.view(images, -1).mean(1) for name, value in terms.items()}
 

@@ -36,7 +36,7 @@ from sfumato.networks.blocks import block_mean
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
-from sfumato.tasks.draws import coarse, full_size_terms, mean_over_draws, seen
+from sfumato.tasks.draws import DrawnMasks, PerDraw, coarse, full_size_terms, mean_over_draws, seen
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
@@ -121,9 +121,9 @@ class Segment:
         return self._terms(network, images, moved, t, noise, self.objective)
 
     def _terms(
-        self, network: nn.Module, images: Data, masks: Masks, t: PerItem, noise: Noise, objective: Objective
+        self, network: nn.Module, images: Data, masks: DrawnMasks, t: PerDraw, noise: Noise, objective: Objective
     ) -> Mapping[str, Tensor]:
-        """An objective's terms of images with their masks at given times."""
+        """An objective's terms of images with their masks, one or several of each, at given times."""
         ignored = masks == IGNORED if self.dataset.spec.ignore else None
         x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
@@ -154,13 +154,13 @@ class Segment:
         x_t = self.process.corrupt(self._recycled(network, small.x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
 
-        def estimate_of(output: Output) -> Output:
+        def estimate_of(output: Output) -> Data:
             return self.process.data(self.process.estimate(output.float(), x_t, t))
 
         answers = network(x, level, replace(condition, estimate_of=estimate_of))
         output, seen_there = answers.output.float(), block_mean(images, stride)
         terms = objective(self.process, Answer(output, small.x0, x_t, t, seen_there, small.ignored))
-        full = full_size_terms(answers, x0, images, ignored)
+        full = full_size_terms(answers, x0, ignored)
         loss = terms["loss"] + torch.stack(list(full.values())).sum(0)
         return mean_over_draws({**terms, **full, "loss": loss}, len(condition.image))
 
@@ -251,7 +251,7 @@ def _each(rows: Sequence[int], draws: int) -> list[int]:
     return [row for row in rows for _ in range(draws)]
 
 
-def _moved(images: Data, masks: Masks, parameters: Parameters) -> tuple[Data, Masks]:
+def _moved(images: Data, masks: DrawnMasks, parameters: Parameters) -> tuple[Data, DrawnMasks]:
     """Augmented images, and of each the masks of all its draws."""
     draws = len(masks) // len(images)
     moved = [apply(images, masks[draw::draws], parameters) for draw in range(draws)]
