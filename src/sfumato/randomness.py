@@ -72,6 +72,12 @@ class Noise:
         other.generators = self.generators[items]
         return other
 
+    def repeated(self, times: int) -> "Noise":
+        """Every item so many times, side by side; they take turns with its generator."""
+        other = copy(self)
+        other.generators = [generator for generator in self.generators for _ in range(times)]
+        return other
+
     def normal(self, like: Data) -> Data:
         """Unit normal numbers, shape and dtype of `like`."""
         return self._draw(torch.randn, tuple(like.shape[1:]), like.dtype)

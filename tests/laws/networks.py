@@ -1,12 +1,16 @@
 """Every network of ours, small: a new one is under the laws by one line here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from sfumato.diffusion.process import Condition
+from sfumato.networks.amortised import Amortised
+from sfumato.networks.blocks import with_image
 from sfumato.networks.dit import DiT
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.maskhead import MaskHead
@@ -45,6 +49,28 @@ def _maskhead(**common) -> nn.Module:
     return MaskHead(**shape, head_channels=8, **common)
 
 
+class _SeenOnce(nn.Module):
+    """An amortised network with a state of full size; where a law shows it no image, its image is the state.
+
+    Its answer is the sum of the output and of the refined one, so that every part of it is under the laws.
+    """
+
+    def __init__(self, *, channels_in: int, channels_out: int, channels_condition: int = 0, **common) -> None:
+        super().__init__()
+        self.channels_condition = channels_condition
+        self.network = Amortised(
+            channels_in=channels_in, channels_out=channels_out, channels_mask=channels_out,
+            channels_condition=channels_condition or channels_in, channels=8, multipliers=(1, 2, 3), blocks=1, stem=1,
+            stride=1, draw_channels=8, **common,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        with_image(x, condition, channels=self.channels_condition)
+        image = x if condition.image is None else condition.image
+        answers = self.network(x, level, replace(condition, image=image, estimate_of=torch.tanh))
+        return answers.output + answers.refined
+
+
 def _score(design):
     return partial(ScoreUNet, design, channels=8, multipliers=(1, 2, 3), blocks=1, attention=(2,))
 
@@ -58,6 +84,7 @@ NETWORKS = {
     "dit": Entry(_dit),
     "swin": Entry(_swin),
     "maskhead": Entry(_maskhead),
+    "amortised": Entry(_SeenOnce),
     "ddpmpp": Entry(_score(DDPMPP)),
     "ncsnpp": Entry(_score(NCSNPP)),
     "adm": Entry(_score(ADM)),

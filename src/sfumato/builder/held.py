@@ -97,8 +97,8 @@ def _check_answer(network: nn.Module, recipe: Recipe, spec: Spec, *, source: str
     call = build_call(recipe, spec)
     with built("network", source):
         answer = tuple(network.eval()(*call.arguments(torch.device("meta"))).shape)
-        if answer[0] != 1 or answer[2:] != call.size:
-            raise ValueError(f"it answers {answer} to one image of {call.size} pixels")
+        if answer[0] != 1 or answer[2:] != call.state_size:
+            raise ValueError(f"it answers {answer} to one state of {call.state_size} pixels")
 
 
 def build_held(recipe: Recipe, spec: Spec, tensors: Mapping[str, Tensor], *, source: str) -> nn.Module:

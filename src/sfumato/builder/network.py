@@ -12,6 +12,7 @@ from sfumato.builder.process import build_process
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
+from sfumato.networks.amortised import Amortised
 from sfumato.networks.dit import DiT
 from sfumato.networks.foreign import DiffusersUNet, MonaiUNet, diffusers_unet
 from sfumato.networks.magnitude import MagnitudeUNet
@@ -25,6 +26,7 @@ from sfumato.networks.uncertainty import Weighted
 from sfumato.networks.unet import UNet
 from sfumato.recipe import CategoricalProcess, Recipe
 from sfumato.recipe.network import (
+    AmortisedNetwork,
     DiTNetwork,
     ForeignNetwork,
     MagnitudeNetwork,
@@ -37,6 +39,7 @@ from sfumato.recipe.network import (
     UNetNetwork,
     Widths,
 )
+from sfumato.recipe.process import NoProcess
 from sfumato.tasks.pairs import Layout
 
 
@@ -68,6 +71,8 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
             case MaskHeadNetwork() as n:
                 _refuse_no_logits(recipe)
                 network = MaskHead(**ours, **_keywords(n))
+            case AmortisedNetwork() as n:
+                network = Amortised(**ours, **_amortised(recipe, n, spec))
             case ForeignNetwork() as n:
                 network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, size))
             case PretrainedNetwork() as n:
@@ -88,9 +93,8 @@ def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, int]:
 def build_call(recipe: Recipe, spec: Spec) -> Call:
     """What one call of the network takes."""
     shape = _shape(recipe, spec)
-    return Call(
-        shape["channels_in"], shape["channels_condition"], seen_size(recipe, spec), labelled=bool(shape["classes"])
-    )
+    labelled, stride, size = bool(shape["classes"]), state_stride(recipe) or 1, seen_size(recipe, spec)
+    return Call(shape["channels_in"], shape["channels_condition"], size, labelled=labelled, stride=stride)
 
 
 def build_signature(recipe: Recipe, spec: Spec) -> Signature:
@@ -131,14 +135,56 @@ def _weighted(recipe: Recipe, network: nn.Module) -> nn.Module:
 
 def _refuse_no_logits(recipe: Recipe) -> None:
     """A mask head answers with logarithms of shares: nothing else is to be read into them."""
-    scores = getattr(recipe.process, "prediction", None) == "logits" or isinstance(recipe.process, CategoricalProcess)
-    if recipe.task != "segment" or not scores:
+    if recipe.task != "segment" or not _scores(recipe):
         raise UsageError(
             f"network.kind=maskhead for task {recipe.task} with process {recipe.process.kind}: it answers with "
             "the log-probabilities of classes",
             expected="task segment, and a process that predicts logits",
             remedy="--set process.prediction=logits, or --set network.kind=unet",
         )
+
+
+def _scores(recipe: Recipe) -> bool:
+    """Whether the process reads the network's answer as scores of classes."""
+    return getattr(recipe.process, "prediction", None) == "logits" or isinstance(recipe.process, CategoricalProcess)
+
+
+def _amortised(recipe: Recipe, n: AmortisedNetwork, spec: Spec) -> dict[str, Any]:
+    """The keywords of a network that sees an image once.
+
+    Raises:
+        UsageError: of images, or where it would be shown an estimate.
+    """
+    if recipe.task != "segment":
+        raise UsageError(
+            "network.kind=amortised for task generate: it draws masks of an image that it has seen",
+            expected="task segment",
+            remedy="--set network.kind=unet",
+        )
+    if recipe.train.self_condition > 0:
+        raise UsageError(
+            f"train.self_condition with network.kind=amortised: its estimates have a pixel for {n.stride} x {n.stride} "
+            "of the image, and it looks at images before there is an estimate",
+            remedy="--set train.self_condition=0, or --set network.kind=unet",
+        )
+    keywords = {name: value for name, value in n if name not in ("kind", "draws")}
+    assert "auto" not in keywords.values(), "the plan resolves every auto"
+    twin = isinstance(recipe.process, NoProcess)
+    return {**keywords, "channels_mask": len(spec.mask_classes), "logits": _scores(recipe), "twin": twin}
+
+
+def state_stride(recipe: Recipe) -> int | None:
+    """Side in pixels of what is one pixel of the state, of a network that sees an image once; None for any other."""
+    if not isinstance(recipe.network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
+        return None
+    assert recipe.network.stride != "auto", "the plan resolves every auto"
+    return recipe.network.stride
+
+
+def draws_of(recipe: Recipe) -> int:
+    """Masks drawn of each image in a training step."""
+    network = recipe.network
+    return network.draws if isinstance(network, AmortisedNetwork) and state_stride(recipe) is not None else 1
 
 
 def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import assert_never
 from torch import nn
 
 from sfumato.builder.data import build_augment
+from sfumato.builder.network import draws_of, state_stride
 from sfumato.builder.objective import build_objective
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.augmentation.pipe import Pipe
@@ -69,6 +70,8 @@ def build_task(
                 self_condition=recipe.train.self_condition,
                 metric="iou" if metric == "iou" else "dice",
                 patches=build_patches(recipe, dataset),
+                stride=state_stride(recipe),
+                draws=draws_of(recipe),
                 device=device,
             )
         case "generate":

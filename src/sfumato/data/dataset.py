@@ -162,35 +162,38 @@ class Dataset:
         arrays = [self._images] if self._masks is None else [self._images, self._masks]
         return [np.ascontiguousarray(array[row]).data for array in arrays]
 
-    def crops(
+    def image_crops(
         self,
         rows: Sequence[int],
         corners: Sequence[Sequence[int]],
         size: Sequence[int],
-        readers: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
-    ) -> tuple[Data, Masks]:
-        """Boxes out of images and masks, read without the rest: as `images` and `masks` give them.
-
-        Beyond an image lies its reflection, beyond a mask what says nothing (`mask.IGNORED`).
+    ) -> Data:
+        """Boxes out of images, read without the rest, as `images` gives them; beyond an image lies its reflection.
 
         Args:
             rows: which cases.
             corners: where each box begins, down and across; below 0 outside.
             size: height and width of the boxes.
-            readers: whose mask for each of them; the first reader's when not given.
             device: where they are wanted.
         """
-        if self._masks is None:
-            raise ValueError("a data set for generation has no masks")
-        chosen = [0] * len(rows) if readers is None else readers
-        images = [cut_out(self._images[row], corner, size) for row, corner in zip(rows, corners, strict=True)]
-        masks = [
-            cut_out(self._masks[row][reader], corner, size, outside=IGNORED)
-            for row, corner, reader in zip(rows, corners, chosen, strict=True)
+        boxes = [cut_out(self._images[row], corner, size) for row, corner in zip(rows, corners, strict=True)]
+        return to_data(np.stack(boxes), self.spec, device)
+
+    def mask_crops(
+        self,
+        rows: Sequence[int],
+        corners: Sequence[Sequence[int]],
+        size: Sequence[int],
+        readers: Sequence[int],
+        device: torch.device | str = "cpu",
+    ) -> Masks:
+        """The same boxes out of the masks of these readers, as `masks` gives them; beyond says nothing (`IGNORED`)."""
+        boxes = [
+            cut_out(self.mask(row, reader), corner, size, outside=IGNORED)
+            for row, corner, reader in zip(rows, corners, readers, strict=True)
         ]
-        stack = torch.from_numpy(np.stack(masks)).to(device, non_blocking=True)
-        return to_data(np.stack(images), self.spec, device), stack
+        return torch.from_numpy(np.stack(boxes)).to(device, non_blocking=True)
 
     def placement(self, row: int) -> Placement:
         """The way back to the original size of a case."""

@@ -7,11 +7,12 @@ of one size changes nothing. So batches are cut into pieces of a fixed size, the
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.process import Condition, Network
+from sfumato.diffusion.process import Condition, Encoded, Network
 from sfumato.typing import Data, Output, PerItem
 
 _LARGEST = {"cpu": 8}
@@ -44,8 +45,15 @@ class MicroBatches:
         for start in range(0, len(x), self.size):
             rows = self._rows(start, x)
             given = {each.name: getattr(condition, each.name) for each in fields(condition)}
-            taken = {name: value[rows] for name, value in given.items() if isinstance(value, Tensor)}
+            taken: dict[str, Any] = {name: value[rows] for name, value in given.items() if isinstance(value, Tensor)}
+            if condition.encoded is not None:
+                taken["encoded"] = condition.encoded.rows(self._images(start, x, condition.encoded))
             yield x[rows], level[rows], replace(condition, **taken)
+
+    def _images(self, start: int, x: Data, encoded: Encoded) -> Tensor:
+        """The encoded image of each item of a piece, of which as many items side by side have the same."""
+        items = torch.arange(start, start + self.size, device=x.device).clamp(max=len(x) - 1)
+        return items // (len(x) // len(encoded.logits))
 
     def _rows(self, start: int, x: Data) -> slice | Tensor:
         """The items of a piece; beyond the last item comes the last item again."""

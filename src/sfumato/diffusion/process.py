@@ -7,6 +7,7 @@ never see what the network predicts (noise, data, velocity, logits).
 Randomness has one source, `sfumato.randomness.Noise`: item i of a batch depends on its seed alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -18,6 +19,29 @@ from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, State, Times
 
 
+class Encoded(NamedTuple):
+    """What a network knows of images that it has seen (`networks.amortised`), one row for each.
+
+    Attributes:
+        features: in its own order and sizes.
+        logits: (b, classes, *space) its own answer, without a state.
+    """
+
+    features: tuple[Tensor, ...]
+    logits: Data
+
+    def rows(self, rows: slice | Tensor) -> "Encoded":
+        """What is known of some of the images."""
+        return Encoded(tuple(each[rows] for each in self.features), self.logits[rows])
+
+    def repeated(self, times: int) -> "Encoded":
+        """Every image so many times, side by side."""
+        if times == 1:
+            return self
+        features = tuple(each.repeat_interleave(times, 0) for each in self.features)
+        return Encoded(features, self.logits.repeat_interleave(times, 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
     """What the network may look at besides `x_t`.
@@ -26,11 +50,15 @@ class Condition:
         image: conditioning image of the same spatial size as `x_t`, in [-1, 1] (segmentation, paired synthesis).
         label: class index of each item; the number of classes itself means 'no class'.
         augment: augmentation labels, zero when sampling.
+        encoded: what a network that encodes images knows of them, in place of `image`.
+        estimate_of: x0_hat from the network's output; asks such a network for all its `Answers`, in training.
     """
 
     image: Data | None = None
     label: Int[Tensor, " b"] | None = None
     augment: Float[Tensor, "b n"] | None = None
+    encoded: Encoded | None = None
+    estimate_of: Callable[[Output], Data] | None = None
 
     def twice(self, unlabelled: int | None, *, drops_image: bool = False) -> "Condition":
         """This condition for a batch of two branches: as it is, then weaker.
@@ -51,6 +79,20 @@ class Condition:
             label=None if label is None else torch.cat([label, torch.full_like(label, unlabelled or 0)]),
             augment=None if self.augment is None else torch.cat([self.augment, self.augment]),
         )
+
+
+class Answers(NamedTuple):
+    """All that a network that encodes images says of r draws of each of b images.
+
+    Attributes:
+        output: (b * r, out, *small) what `Process.estimate` reads.
+        refined: (b * r, classes, *space) logits of each draw's mask.
+        own: (b, classes, *space) logits of the image's mask, without a state.
+    """
+
+    output: Tensor
+    refined: Tensor
+    own: Tensor
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ to one over the windows, and only the canvas and the estimate are whole in memor
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -23,7 +23,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.process import Condition, Denoise
+from sfumato.diffusion.process import Condition, Denoise, Encoded
 from sfumato.typing import Data, Output
 
 OVERLAP = 0.5
@@ -36,27 +36,28 @@ _FLOOR = 1e-3
 """Smallest weight within a window, as a share of the largest on each axis."""
 
 
-def starts(length: int, window: int, overlap: float = OVERLAP) -> list[int]:
+def starts(length: int, window: int, overlap: float = OVERLAP, step: int = 1) -> list[int]:
     """Where windows begin on an axis: evenly spaced from one end to the other, as few as cover it with this overlap.
 
     Args:
         length: of the axis.
         window: of the windows on it; no window is longer than the axis.
         overlap: share of a window that the next one covers too, at least; in [0, 1).
+        step: windows begin at multiples of it, and it divides the length and the window.
     """
-    room = max(0, length - window)
-    stride = max(1, int(window * (1 - overlap)))
+    room = max(0, length - window) // step
+    stride = max(1, int(window // step * (1 - overlap)))
     count = math.ceil(room / stride) + 1
-    return [round(place * room / max(1, count - 1)) for place in range(count)]
+    return [step * round(place * room / max(1, count - 1)) for place in range(count)]
 
 
 @lru_cache(maxsize=64)
-def _axis_weights(length: int, window: int, overlap: float) -> Tensor:
+def _axis_weights(length: int, window: int, overlap: float, step: int) -> Tensor:
     """The weights of equation (1) on an axis, (windows, window): at every place those of all windows add up to one."""
     side = min(window, length)
     offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     bell = torch.exp(-0.5 * (offset / (side * _WIDTH)) ** 2).clamp(min=_FLOOR)
-    total, places = torch.zeros(length, dtype=torch.float64), starts(length, side, overlap)
+    total, places = torch.zeros(length, dtype=torch.float64), starts(length, side, overlap, step)
     for start in places:
         total[start : start + side] += bell
     return torch.stack([bell / total[start : start + side] for start in places])
@@ -74,11 +75,13 @@ class Windows:
         canvas: its spatial size.
         window: their sides; on a shorter axis they are as long as the axis.
         overlap: share of a window that the next one covers too, at least.
+        step: windows begin at multiples of it, and it divides the sides of canvas and windows.
     """
 
     canvas: tuple[int, ...]
     window: tuple[int, ...]
     overlap: float = OVERLAP
+    step: int = 1
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -89,14 +92,14 @@ class Windows:
     def places(self) -> list["Place"]:
         """Where each window lies, the last axis fastest."""
         axes = [
-            [slice(start, start + side) for start in starts(length, side, self.overlap)]
+            [slice(start, start + side) for start in starts(length, side, self.overlap, self.step)]
             for length, side in zip(self.canvas, self.size, strict=True)
         ]
         return [(..., *place) for place in product(*axes)]
 
     def weights(self, like: Tensor) -> Iterator[Tensor]:
         """The weights of each window, of its size, in the dtype and on the device of `like`."""
-        axes = [_axis_weights(*each, self.overlap) for each in zip(self.canvas, self.size, strict=True)]
+        axes = [_axis_weights(*each, self.overlap, self.step) for each in zip(self.canvas, self.size, strict=True)]
         for each in product(*axes):
             whole = each[0]
             for axis in each[1:]:
@@ -113,12 +116,14 @@ class Tiled:
         window: their sides; a window that covers the canvas changes nothing.
         at_once: windows that are handed over in one call; decides time and memory, not the result.
         overlap: share of a window that the next one covers too, at least.
+        known: what the network knows of the windows of these numbers, in place of their images; a row for each item.
     """
 
     denoise: Denoise
     window: tuple[int, ...]
     at_once: int = 1
     overlap: float = OVERLAP
+    known: Callable[[Sequence[int]], Encoded] | None = None
 
     def __call__(self, x_t: Data, t: float, condition: Condition) -> Output:
         """x0_hat of the canvas, equation (1).
@@ -131,12 +136,13 @@ class Tiled:
         windows = Windows(tuple(x_t.shape[2:]), self.window, self.overlap)
         places = windows.places
         if len(places) == 1:
-            return self.denoise(x_t, t, condition)
+            return self.denoise(x_t, t, self._told(condition, [0], places))
         whole: Tensor | None = None
         weights = windows.weights(x_t)
         for first in range(0, len(places), self.at_once):
             part = places[first : first + self.at_once]
-            estimates = self._estimates(x_t, t, condition, part)
+            told = self._told(condition, range(first, first + len(part)), part)
+            estimates = self.denoise(_cut(x_t, part), t, told)
             if whole is None:
                 whole = x_t.new_zeros(len(x_t), estimates.shape[1], *x_t.shape[2:])
             for place, estimate in zip(part, torch.split(estimates, len(x_t)), strict=True):
@@ -144,19 +150,22 @@ class Tiled:
         assert whole is not None
         return whole
 
-    def _estimates(self, x_t: Data, t: float, condition: Condition, part: Sequence[Place]) -> Tensor:
-        """The estimates of some windows, those of all items of one window side by side."""
-
-        def cut(values: Tensor) -> Tensor:
-            return torch.cat([values[place] for place in part])
-
-        def repeated(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values.repeat(len(part), *(1,) * (values.ndim - 1))
-
-        given = replace(
+    def _told(self, condition: Condition, numbers: Sequence[int], part: Sequence[Place]) -> Condition:
+        """The condition for some windows, that of all items for one window side by side."""
+        image, known = condition.image, None if self.known is None else self.known(numbers)
+        return replace(
             condition,
-            image=None if condition.image is None else cut(condition.image),
-            label=repeated(condition.label),
-            augment=repeated(condition.augment),
+            image=None if image is None or known is not None else _cut(image, part),
+            encoded=known,
+            label=_repeated(condition.label, len(part)),
+            augment=_repeated(condition.augment, len(part)),
         )
-        return self.denoise(cut(x_t), t, given)
+
+
+def _cut(values: Tensor, part: Sequence[Place]) -> Tensor:
+    """Some windows of (b, c, *space), those of all items for one window side by side."""
+    return torch.cat([values[place] for place in part])
+
+
+def _repeated(values: Tensor | None, times: int) -> Tensor | None:
+    return None if values is None else values.repeat(times, *(1,) * (values.ndim - 1))

@@ -25,6 +25,7 @@ from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
 from sfumato.recipe import NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe.network import AmortisedNetwork
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
 from sfumato.training.hardware import find_hardware, total_memory
@@ -89,6 +90,12 @@ _MASK_HEAD: dict[str, dict[str, Any]] = {
     "large": {**_LEVELS["large"], "queries": 16, "width": 32, "layers": 3},
 }
 
+_AMORTISED: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 2, "stem": 2, "stride": 4, "draw_channels": 32},
+    "small": {"channels": 32, "multipliers": [1, 2, 2, 4], "blocks": 1, "stem": 1, "stride": 2, "draw_channels": 16},
+    "large": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 1, "stem": 4, "stride": 4, "draw_channels": 16},
+}
+
 SHAPES = {
     "unet": _UNET,
     "ddpmpp": _SCORE,
@@ -98,6 +105,7 @@ SHAPES = {
     "dit": _DIT,
     "swin": _SWIN,
     "maskhead": _MASK_HEAD,
+    "amortised": _AMORTISED,
     "diffusers": _UNET,
     "monai": _UNET,
 }
@@ -221,7 +229,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
         *_sigma_data(recipe, dataset),
-        *_critical(recipe, dataset, seen),
+        *_critical(recipe, dataset, seen, device=device),
         *_shares(recipe, dataset),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
@@ -333,9 +341,14 @@ def _metric(recipe: Recipe) -> list[Choice]:
     return [Choice("validate.metric", "loss", "on held-out images: it turns when the model starts to copy")]
 
 
+def _place(side: int, *, device: str) -> str:
+    """Where a network of images of this side is trained."""
+    return "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
+
+
 def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
-    place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
+    place = _place(side, device=device)
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
     return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
@@ -418,17 +431,25 @@ def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     return choices
 
 
-def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int]) -> list[Choice]:
-    """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
+def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int], *, device: str) -> list[Choice]:
+    """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ).
+
+    Masks are looked at with the stride of the state, one pixel of each of its blocks.
+    """
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
+    stride = _stride(recipe, max(seen), device=device)
+
+    def strided(masks: np.ndarray) -> np.ndarray:
+        return masks[..., stride // 2 :: stride, stride // 2 :: stride]
+
     train = dataset.rows("train")
     several = [row for row in train if int(dataset.readings([row])) > 1]
     if len(several) >= min(FEWEST_READ, len(train)):
         rows = evenly(several, MEASURED_CASES)
         differing = np.array(
             [
-                _differ(one, other).sum() * _share(dataset, row, seen)
+                _differ(strided(one), strided(other)).sum() * _share(dataset, row, seen)
                 for row in rows
                 for one, other in combinations(readers_of(dataset, row), 2)
             ]
@@ -436,7 +457,7 @@ def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int]) -> list[C
         what = f"pixels on which two readers differ, of {len(several)} cases that several read,"
     else:
         rows = evenly(train, MEASURED_CASES)
-        borders = [_border(dataset.masks(part).numpy()) for part in dataset.alike(rows, len(rows))]
+        borders = [_border(strided(dataset.masks(part).numpy())) for part in dataset.alike(rows, len(rows))]
         differing = np.concatenate(borders) * [_share(dataset, row, seen) for row in rows]
         what = "pixels on the border of a mask"
     if dataset.spec.size != seen:
@@ -449,6 +470,14 @@ def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int]) -> list[C
 def _share(dataset: Dataset, row: int, seen: tuple[int, int]) -> float:
     """Of an image, what the network sees at once."""
     return min(1.0, math.prod(seen) / math.prod(dataset.size(row)))
+
+
+def _stride(recipe: Recipe, side: int, *, device: str) -> int:
+    """Side in pixels of what is one pixel of the state."""
+    if not isinstance(recipe.network, AmortisedNetwork):
+        return 1
+    stride = recipe.network.stride
+    return int(_AMORTISED[_place(side, device=device)]["stride"]) if stride == "auto" else stride
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def zero(module: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def checkpointed(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+def checkpointed(block: nn.Module, *inputs: Tensor | None, recompute: bool) -> Tensor:
     """The output of a block.
 
     Args:
@@ -157,12 +157,20 @@ class ResidualBlock(nn.Module):
         channels_skip: channels of the skip that joins x (decoder), or 0.
         dimensions: 2 or 3.
         dropout: probability that a hidden feature is dropped in training.
+        modulated: whether an embedding modulates it; else scale and shift are learned, and it takes None.
 
     Source: Dhariwal & Nichol 2021 (ADM), without its resampling inside the block.
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, channels_skip: int = 0, dimensions: Dimensions, dropout: float
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        channels_skip: int = 0,
+        dimensions: Dimensions,
+        dropout: float,
+        modulated: bool = True,
     ) -> None:
         super().__init__()
         self.channels_out = channels_out
@@ -177,12 +185,12 @@ class ResidualBlock(nn.Module):
             )
             for index, channels in enumerate(inputs)
         )
-        self.normalise = Normalisation(channels_out, modulated=True)
+        self.normalise = Normalisation(channels_out, modulated=modulated)
         self.dropout = nn.Dropout(dropout)
         self.convolve = convolution(channels_out, channels_out, kernel=3, dimensions=dimensions)
         zero(self.convolve)
 
-    def forward(self, modulation: Tensor, *inputs: Tensor) -> Tensor:
+    def forward(self, modulation: Tensor | None, *inputs: Tensor) -> Tensor:
         """The features after this block; `inputs` are x and, in the decoder, the skip."""
         parts = [entrance(x) for entrance, x in zip(self.entrances, inputs, strict=True)]
         hidden, shortcut = parts[0]
@@ -229,6 +237,22 @@ def halve(x: Data) -> Float[Tensor, "b c *half"]:
 def double(x: Data) -> Float[Tensor, "b c *double"]:
     """Twice the size: the nearest neighbour."""
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def block_mean(x: Data, side: int) -> Float[Tensor, "b c *blocks"]:
+    """The mean of each block of `side` pixels along every axis; of what there is of it at the far borders."""
+    pool = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool3d
+    mean: Tensor = pool(x, side, ceil_mode=True)
+    return mean
+
+
+def depth_to_space(x: Data, side: int) -> Float[Tensor, "b fewer *larger"]:
+    """(b, c * side^n, *space) -> (b, c, side * *space): every pixel becomes a block with channels of its own."""
+    axes = x.ndim - 2
+    channels = x.shape[1] // side**axes
+    apart = x.reshape(len(x), channels, *[side] * axes, *x.shape[2:])  # sides of all axes, then sizes of all axes
+    order = [place for axis in range(2, 2 + axes) for place in (axis + axes, axis)]
+    return apart.permute(0, 1, *order).reshape(len(x), channels, *(side * size for size in x.shape[2:]))
 
 
 class Downsample(nn.Module):

@@ -22,18 +22,25 @@ class Call(NamedTuple):
         channels_condition: channels of the image beside it, or 0.
         size: spatial size.
         labelled: whether it is told a class.
+        stride: side in pixels of what is one pixel of the state.
     """
 
     channels: int
     channels_condition: int
     size: tuple[int, ...]
     labelled: bool
+    stride: int = 1
+
+    @property
+    def state_size(self) -> tuple[int, ...]:
+        """Spatial size of the state."""
+        return tuple(-(-side // self.stride) for side in self.size)
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, Condition]:
         """The arguments of a call with one item."""
         image = torch.zeros(1, self.channels_condition, *self.size, device=device) if self.channels_condition else None
         label = torch.zeros(1, dtype=torch.int64, device=device) if self.labelled else None
-        state = torch.zeros(1, self.channels, *self.size, device=device)
+        state = torch.zeros(1, self.channels, *self.state_size, device=device)
         return state, torch.zeros(1, device=device), Condition(image=image, label=label)
 
 

@@ -96,6 +96,21 @@ class MaskHeadNetwork(Resolutions, Checkpointable):
     head_channels: Count = Field(64, description="width of an attention head, at most")
 
 
+class AmortisedNetwork(Resolutions, Checkpointable):
+    """An encoder that sees an image once, and a small network that draws masks of it at a stride, for segment."""
+
+    kind: Literal["amortised"] = "amortised"
+    channels: Count | Auto = Field("auto", description="channels of the encoder at its first resolution")
+    multipliers: Levelwise | Auto = Field("auto", description="of the channels, one for each resolution of the encoder")
+    blocks: Count | Auto = Field("auto", description="residual blocks at each resolution of the encoder")
+    stem: Literal[1, 2, 4] | Auto = Field("auto", description="side in pixels of the encoder's finest features")
+    stride: Count | Auto = Field(
+        "auto", description="side in pixels of a block that is one pixel of the state: 1, 2, 4, ..."
+    )
+    draw_channels: NetworkWidth | Auto = Field("auto", description="channels of the network that draws")
+    draws: Count = Field(2, description="masks drawn of each image in a training step; its encoding is made once")
+
+
 class ForeignNetwork(Widths):
     """A U-Net of diffusers or MONAI behind our call."""
 
@@ -119,6 +134,7 @@ NetworkSection = Annotated[
     | DiTNetwork
     | SwinNetwork
     | MaskHeadNetwork
+    | AmortisedNetwork
     | ForeignNetwork
     | PretrainedNetwork
     | OwnNetwork,

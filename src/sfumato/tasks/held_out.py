@@ -57,7 +57,7 @@ class HeldOut:
     def images(self, rows: Sequence[int], device: str = "cpu") -> Data:
         """What is looked at of images, all of one size; float32 in [-1, 1]."""
         boxes = [self.boxes[row] for row in rows]
-        return self.dataset.crops(rows, [box.corner for box in boxes], boxes[0].size, None, device)[0]
+        return self.dataset.image_crops(rows, [box.corner for box in boxes], boxes[0].size, device)
 
     def truth(self, row: int) -> np.ndarray:
         """Class index of each pixel (h, w) of what is looked at of an image."""

@@ -19,7 +19,6 @@ from jaxtyping import Int
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
 from sfumato.randomness import Noise
-from sfumato.typing import Data, Masks
 
 ON_FOREGROUND = 1 / 3
 """Share of the patches that are centred on foreground."""
@@ -73,29 +72,16 @@ class Patches:
     _present: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     _lines: dict[tuple[int, int, int], _Lines] = field(default_factory=dict, repr=False)
 
-    def draw(
-        self, rows: Sequence[int], readers: Sequence[int], noise: Noise, *, margin: Sequence[int], device: str
-    ) -> tuple[Data, Masks]:
-        """A patch of each case, by its own noise.
+    def corners(self, rows: Sequence[int], readers: Sequence[int], noise: Noise) -> list[list[int]]:
+        """Where a patch of each case begins, by its own noise; below 0 where an image is smaller than a patch.
 
         Args:
             rows: which cases.
-            readers: whose mask for each of them.
+            readers: whose mask says where foreground is, for each of them.
             noise: one generator for each.
-            margin: pixels that are read beyond the patch on both sides of each axis.
-            device: where the patches are wanted.
-
-        Returns:
-            Images and masks of the size of a patch with its margins; what lies beyond an image is its reflection, and
-            in masks says nothing (`mask.IGNORED`).
         """
         numbers = noise.on("cpu").uniform(_NUMBERS + len(self.size)).double().tolist()
-        corners = [
-            [start - beyond for start, beyond in zip(self._corner(row, reader, drawn, self.size), margin, strict=True)]
-            for row, reader, drawn in zip(rows, readers, numbers, strict=True)
-        ]
-        size = [side + 2 * beyond for side, beyond in zip(self.size, margin, strict=True)]
-        return self.dataset.crops(rows, corners, size, readers, device)
+        return [self._corner(*each, self.size) for each in zip(rows, readers, numbers, strict=True)]
 
     def judged(self, row: int, noise: Noise) -> Box:
         """What a validation looks at in the image of a case: all of it, or of a large one a part around foreground.

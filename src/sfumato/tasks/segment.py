@@ -18,13 +18,14 @@ nothing and give no gradient; scores leave them out.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import apply, draw_parameters
+from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
@@ -33,13 +34,16 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.tiled import Tiled, Windows
+from sfumato.networks.blocks import block_mean
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask
+from sfumato.tasks.draws import DrawnMasks, PerDraw, coarse, full_size_terms, mean_over_draws
 from sfumato.tasks.held_out import HeldOut
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.patches import Patches
 from sfumato.tasks.readers import drawn_readers
+from sfumato.tasks.seen import seen
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -56,6 +60,8 @@ from sfumato.training.data_order import Batch
 from sfumato.typing import Data, Masks, Output, PerItem, State
 
 PREVIEW_CASES = 12
+
+_Item = TypeVar("_Item")
 
 
 def signed_one_hot(masks: Masks, classes: int) -> Data:
@@ -85,6 +91,8 @@ class Segment:
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         metric: what decides which weights are best, `dice` or `iou`.
         patches: what is cut out of the images to train on; None for whole images.
+        stride: of the state in pixels, of a network that sees an image once (`tasks.draws`); None for any other.
+        draws: draws of each image in a training step, of such a network.
         device: where the network is.
     """
 
@@ -100,6 +108,8 @@ class Segment:
     self_condition: float = 0.0
     metric: SegmentMetric = "dice"
     patches: Patches | None = None
+    stride: int | None = None
+    draws: int = 1
     device: str = "cpu"
 
     @property
@@ -110,30 +120,46 @@ class Segment:
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
-        t = self.process.times(stratified(noise, batch.slots, self.batch))
-        images, moved = self.varied(*self.read(batch.rows, noise), noise)
-        return self._terms(network, images, moved, t, noise, self.objective)
+        draws = noise.repeated(self.draws)
+        places = [slot * self.draws + draw for slot in batch.slots for draw in range(self.draws)]
+        t = self.process.times(stratified(draws, places, self.draws * self.batch))
+        images, masks = self.varied(*self.read(batch.rows, noise), noise)
+        return self._terms(network, images, masks, t, noise, self.objective)
 
-    def read(self, rows: Sequence[int], noise: Noise) -> tuple[Data, Masks]:
-        """Images with the masks of one reader of each, drawn: whole, or patches with what augmentation needs around."""
-        readers = drawn_readers(self.dataset, rows, noise)
+    def read(self, rows: Sequence[int], noise: Noise) -> tuple[Data, DrawnMasks]:
+        """Images, and of each a mask for every draw: each of one reader, drawn.
+
+        Of large images patches, with what augmentation needs around them.
+        """
+        whose = _each(rows, self.draws)
+        readers = drawn_readers(self.dataset, whose, noise.repeated(self.draws))
         if self.patches is None:
-            return self.dataset.images(rows, self.device), self.dataset.masks(rows, readers, self.device)
-        return self.patches.draw(rows, readers, noise, margin=(0, 0), device=self.device)
+            return self.dataset.images(rows, self.device), self.dataset.masks(whose, readers, self.device)
+        corners = self.patches.corners(rows, readers[:: self.draws], noise)
+        return self._cut(rows, corners, readers)
 
-    def varied(self, images: Data, masks: Masks, noise: Noise) -> tuple[Data, Masks]:
+    def _cut(
+        self, rows: Sequence[int], corners: Sequence[Sequence[int]], readers: Sequence[int]
+    ) -> tuple[Data, DrawnMasks]:
+        """Patches that begin at these corners; as many readers' masks of each as there are readers for it."""
+        assert self.patches is not None
+        size, each = self.patches.size, len(readers) // len(rows)
+        images = self.dataset.image_crops(rows, corners, size, self.device)
+        return images, self.dataset.mask_crops(_each(rows, each), _each(corners, each), size, readers, self.device)
+
+    def varied(self, images: Data, masks: DrawnMasks, noise: Noise) -> tuple[Data, DrawnMasks]:
         """What was read, augmented."""
-        images, moved = apply(images, masks, draw_parameters(self.augment, noise, images))
-        assert moved is not None
-        return images, moved
+        return _moved(images, masks, draw_parameters(self.augment, noise, images))
 
     def _terms(
-        self, network: nn.Module, images: Data, masks: Masks, t: PerItem, noise: Noise, objective: Objective
+        self, network: nn.Module, images: Data, masks: DrawnMasks, t: PerDraw, noise: Noise, objective: Objective
     ) -> Mapping[str, Tensor]:
-        """An objective's terms of images with their masks at given times."""
+        """An objective's terms of images with their masks, one or several of each, at given times."""
         ignored = masks == IGNORED if self._is_partly_ignored else None
         x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
+        if self.stride is not None:
+            return self._draw_terms(network, condition, x0, ignored, t, noise, objective, stride=self.stride)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
@@ -143,6 +169,36 @@ class Segment:
     def _is_partly_ignored(self) -> bool:
         """Whether masks may say nothing about some pixels: as they are, or beyond an image that is below a patch."""
         return self.dataset.spec.ignore or self.patches is not None
+
+    def _draw_terms(
+        self,
+        network: nn.Module,
+        condition: Condition,
+        x0: Data,
+        ignored: Ignored | None,
+        t: PerItem,
+        noise: Noise,
+        objective: Objective,
+        *,
+        stride: int,
+    ) -> Mapping[str, Tensor]:
+        """The terms of r draws of each image, equation (1) of `tasks.draws`; masks and times are those of the draws."""
+        assert condition.image is not None
+        draws = len(x0) // len(noise)
+        noise, images = noise.repeated(draws), condition.image.repeat_interleave(draws, 0)
+        small = coarse(x0, ignored, stride)
+        x_t = self.process.corrupt(self._recycled(network, small.x0, condition, noise), t, noise)
+        x, level = self.process.network_input(x_t, t)
+
+        def estimate_of(output: Output) -> Data:
+            return self.process.data(self.process.estimate(output.float(), x_t, t))
+
+        answers = network(x, level, replace(condition, estimate_of=estimate_of))
+        output, seen_there = answers.output.float(), block_mean(images, stride)
+        terms = objective(self.process, Answer(output, small.x0, x_t, t, seen_there, small.ignored))
+        full = full_size_terms(answers, x0, ignored)
+        loss = terms["loss"] + torch.stack(list(full.values())).sum(0)
+        return mean_over_draws({**terms, **full, "loss": loss}, len(condition.image))
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -199,7 +255,7 @@ class Segment:
         """As they are: whole, or the same patches each time."""
         if self.patches is None:
             return self.dataset.images(rows, self.device), self.dataset.masks(rows, None, self.device)
-        return self.patches.draw(rows, [0] * len(rows), noise, margin=(0, 0), device=self.device)
+        return self._cut(rows, self.patches.corners(rows, [0] * len(rows), noise), [0] * len(rows))
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
@@ -224,6 +280,19 @@ class Segment:
     def window(self) -> tuple[int, ...] | None:
         """In which whole images are seen, as large as the patches; None: all at once."""
         return None if self.patches is None else self.patches.size
+
+
+def _each(items: Sequence[_Item], times: int) -> list[_Item]:
+    """Every item so many times, side by side."""
+    return [item for item in items for _ in range(times)]
+
+
+def _moved(images: Data, masks: DrawnMasks, parameters: Parameters) -> tuple[Data, DrawnMasks]:
+    """Augmented images, and of each the masks of all its draws."""
+    draws = len(masks) // len(images)
+    moved = [apply(images, masks[draw::draws], parameters) for draw in range(draws)]
+    together = torch.stack([mask for _, mask in moved if mask is not None], 1).flatten(0, 1)
+    return moved[0][0], together
 
 
 @torch.inference_mode()
@@ -254,15 +323,19 @@ def draw_masks(
         guidance: away from what; masks have no classes to drop, so from a weaker network only.
         around: what is put around the whole denoiser, such as an audit of it.
     """
-    like = images.new_empty((len(images), classes, *images.shape[2:]))
+    window = tuple(images.shape[2:] if window is None else window)
+    known = seen(network, images, window)
+    like = images.new_empty((len(images), classes, *(known.states.canvas if known else images.shape[2:])))
 
-    def denoiser(network: Network) -> Denoise:
-        if window is None:
-            return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(like))))
-        size = Windows(tuple(like.shape[2:]), tuple(window)).size
-        at_once = piece_size(like.new_empty(1, 1, *size))
-        inside = Denoiser(process, MicroBatches(network, at_once))
-        return sampler.remembering(Tiled(inside, tuple(window), at_once=at_once))
+    def denoiser(each: Network) -> Denoise:
+        looking = known if each is network else seen(each, images, window)
+        sides = looking.states.size if looking else window
+        at_once = piece_size(like.new_empty(1, 1, *Windows(tuple(like.shape[2:]), sides).size))
+        inside = Denoiser(process, MicroBatches(each, at_once))
+        together = max(1, at_once // len(images))
+        return sampler.remembering(Tiled(inside, sides, together, known=looking.of_windows if looking else None))
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
-    yield from sampler(process, around(denoise), like, Condition(image=images), noise, start=start)
+    start = start if start is None or known is None else block_mean(start, known.stride)
+    steps = sampler(process, around(denoise), like, Condition(image=images), noise, start=start)
+    yield from steps if known is None else known.finished(steps)

@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 
 from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
@@ -36,12 +35,12 @@ def dataset(*, readers: int = 1) -> Dataset:
     return Dataset(spec, cases, [OriginalSize(size) for size in SIZES], *arrays)
 
 
-def drawn(row: int, count: int = 300, *, size: tuple[int, int] = (16, 16), margin: int = 0) -> tuple[np.ndarray, ...]:
-    noise = Noise(range(count))
-    images, masks = Patches(dataset(), size).draw(
-        [row] * count, [0] * count, noise, margin=(margin, margin), device="cpu"
-    )
-    return ((images + 1) * 127.5).round().numpy().astype(int), masks.numpy()
+def drawn(row: int, count: int = 300, *, size: tuple[int, int] = (16, 16)) -> tuple[np.ndarray, ...]:
+    """Patches of one image, whose pixels say where they are, and their masks."""
+    data, rows, readers = dataset(), [row] * count, [0] * count
+    corners = Patches(data, size).corners(rows, readers, Noise(range(count)))
+    images = data.image_crops(rows, corners, size)
+    return ((images + 1) * 127.5).round().numpy().astype(int), data.mask_crops(rows, corners, size, readers).numpy()
 
 
 def test_patches_lie_within_the_image_and_masks_where_images_do() -> None:
@@ -78,17 +77,9 @@ def test_an_image_below_the_patch_lies_in_its_middle_and_what_is_around_says_not
     assert images[0, 0, :, 0].tolist() == [3, 2, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6]
 
 
-def test_a_margin_widens_the_same_patches() -> None:
-    plain, wide = drawn(2, 50), drawn(2, 50, margin=5)
-    for narrow, broad in zip(plain, wide, strict=True):
-        assert broad.shape[-2:] == (26, 26) and np.array_equal(broad[..., 5:-5, 5:-5], narrow)
-
-
 def test_a_patch_depends_on_its_noise_alone() -> None:
-    patches = Patches(dataset(), (16, 16))
-    every, _ = patches.draw([0, 2, 1], [0] * 3, Noise([5, 6, 7]), margin=(0, 0), device="cpu")
-    alone, _ = Patches(dataset(), (16, 16)).draw([2], [0], Noise([6]), margin=(0, 0), device="cpu")
-    assert torch.equal(every[1], alone[0])
+    every = Patches(dataset(), (16, 16)).corners([0, 2, 1], [0] * 3, Noise([5, 6, 7]))
+    assert Patches(dataset(), (16, 16)).corners([2], [0], Noise([6])) == every[1:2]
 
 
 @pytest.mark.parametrize(("row", "size"), [(0, (32, 32)), (1, (9, 32)), (2, (32, 32))])

@@ -80,7 +80,8 @@ def test_boxes_are_cut_out_of_image_and_mask(tmp_path: Path) -> None:
     data = prepared(source(tmp_path / "raw"), tmp_path / "set")
     rows = [row for row in range(len(data)) if min(data.size(row)) >= 20]
     corners = [(3, 4), (-2, 0), (8, 9)][: len(rows)]
-    images, masks = data.crops(rows[:3], corners, (12, 10), [0, 1, 0])
+    images = data.image_crops(rows[:3], corners, (12, 10))
+    masks = data.mask_crops(rows[:3], corners, (12, 10), [0, 1, 0])
     for place, (row, (down, across)) in enumerate(zip(rows[:3], corners, strict=True)):
         first = max(0, -down)
         shown = data.images([row])[0, :, down + first : down + 12, across : across + 10]

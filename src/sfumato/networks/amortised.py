@@ -1,0 +1,362 @@
+"""See once, draw many: a network of masks that encodes an image once, and draws from it cheaply.
+
+    image --E--> features at several strides, and logits of its own at full size         once for an image      (1)
+    x_t, t, features --D--> output at stride s                                            once for a call        (2)
+    x0_hat at stride s, fine features --refine--> logits at full size                     once for a mask        (3)
+
+The state of the process lives at stride s: x0 is the mean of the one-hot mask over blocks of s pixels. Samplers and
+processes see a smaller array and nothing else of it. K masks of S calls cost E + K S D + K refinements; D and (3) are
+made so small that they hardly show beside E.
+
+Two answers start as that of the image itself, with corrections that are zero at first: the refined logits are own +
+correction, and where a process reads logits
+
+    output = ln mean softmax(own) + correction,    the mean over the blocks                               (4)
+
+which is the own answer seen at stride s. E and D are the same pyramid: a U-Net whose way up is light, one block a level
+and sums in place of second inputs. E alone with its head is the deterministic twin.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, repeat
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sfumato.diffusion.process import Answers, Condition, Encoded
+from sfumato.errors import UsageError
+from sfumato.networks.blocks import (
+    Dimensions,
+    ResidualBlock,
+    block_mean,
+    channels_last,
+    checkpointed,
+    convolution,
+    crop,
+    depth_to_space,
+    double,
+    halve,
+    pad_to_multiple,
+    zero,
+)
+from sfumato.networks.embedding import Embedding
+from sfumato.networks.normalisation import Normalisation
+from sfumato.typing import Data, Output, PerItem
+
+STEMS = (1, 2, 4)
+"""Strides at which E may begin."""
+
+DRAW_BLOCKS = (0, 1)
+"""Residual blocks of each level of D on its way down."""
+
+DRAWN_LEVELS = len(DRAW_BLOCKS)
+"""Levels of D, at strides 2 s and 4 s: a block of the state's pixels is one of its own, as with E's stem."""
+
+DRAW_STEM = 2
+"""Stride of D's first level in pixels of the state."""
+
+FINE_CHANNELS = 8
+"""Of the refinement."""
+
+LEAST = 1e-6
+"""The least probability whose logarithm is taken in (4)."""
+
+
+class AmortisedSizes(NamedTuple):
+    """The measures of the network.
+
+    Attributes:
+        widths: channels of each level of E.
+        blocks: residual blocks of a level of E on its way down.
+        stem: stride of E's first level in pixels.
+        stride: of the state in pixels.
+        draw_channels: of D at its first level.
+        dimensions: 2 or 3.
+        recompute: whether blocks are computed again in the backward pass.
+    """
+
+    widths: tuple[int, ...]
+    blocks: int
+    stem: int
+    stride: int
+    draw_channels: int
+    dimensions: Dimensions
+    recompute: bool
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride of each level of E."""
+        return tuple(self.stem * 2**level for level in range(len(self.widths)))
+
+    @property
+    def drawn_levels(self) -> tuple[int, ...]:
+        """The levels of E that D is told of."""
+        first = self.strides.index(DRAW_STEM * self.stride)
+        return tuple(range(first, first + DRAWN_LEVELS))
+
+    def check(self) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            UsageError: no level or block, a stem that is none, or a stride beyond which E has no two levels.
+        """
+        if not self.widths or self.blocks < 1 or self.stem not in STEMS:
+            raise UsageError(
+                f"an amortised network with {len(self.widths)} levels of {self.blocks} blocks and stem {self.stem}",
+                expected=f"at least one multiplier and one block, and one of the stems {STEMS}",
+            )
+        fitting = self.strides[:-DRAWN_LEVELS]
+        if self.stride not in fitting:
+            raise UsageError(
+                f"network.stride={self.stride}, but the encoder has levels at the strides {self.strides}",
+                expected=f"one of {fitting or 'more levels'}, behind which the encoder has {DRAWN_LEVELS} levels more",
+                remedy="change network.stride, network.stem or the number of network.multipliers",
+            )
+
+
+class Pyramid(nn.Module):
+    """Down by means of neighbours, up by nearest neighbours that are added; see the head of this file.
+
+    Args:
+        sizes: dimensions, and whether blocks are computed again in the backward pass.
+        widths: channels of each level, the finest first.
+        blocks: residual blocks of each level on the way down.
+        modulated: whether an embedding modulates the blocks.
+
+    Attributes:
+        entered: channels with which each level begins.
+    """
+
+    def __init__(self, sizes: AmortisedSizes, widths: Sequence[int], *, blocks: Sequence[int], modulated: bool) -> None:
+        super().__init__()
+        self.recompute = sizes.recompute
+
+        def block(channels_in: int, width: int) -> ResidualBlock:
+            return ResidualBlock(channels_in, width, dimensions=sizes.dimensions, dropout=0.0, modulated=modulated)
+
+        self.entered = (widths[0], *widths[:-1])
+        self.down = nn.ModuleList(
+            nn.ModuleList(block(first if index == 0 else width, width) for index in range(count))
+            for first, width, count in zip(self.entered, widths, blocks, strict=True)
+        )
+        self.narrow = nn.ModuleList(
+            convolution(deeper, width, kernel=1, dimensions=sizes.dimensions) for width, deeper in pairwise(widths)
+        )
+        self.up = nn.ModuleList(block(width, width) for width in widths[:-1])
+
+    def forward(
+        self, x: Data, modulations: Iterator[Tensor | None], beside: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Features of every level, the finest first; `beside` is added to what each level begins with."""
+        levels: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            x = x if level == 0 else halve(x)
+            x = x if beside is None else x + beside[level]
+            for block in blocks.children():
+                x = checkpointed(block, next(modulations), x, recompute=self.recompute)
+            levels.append(x)
+        for level in reversed(range(len(self.up))):
+            x = levels[level] + double(self.narrow[level](levels[level + 1]))
+            levels[level] = checkpointed(self.up[level], next(modulations), x, recompute=self.recompute)
+        return levels
+
+
+class Amortised(nn.Module):
+    """A network of masks that sees an image once and draws many masks of it.
+
+    Args:
+        channels_in: channels of the state x_t.
+        channels_out: channels of the output.
+        channels_mask: channels of a one-hot mask.
+        channels_condition: channels of `condition.image`.
+        classes: number of classes of `condition.label`, or 0.
+        augment_labels: length of `condition.augment`, or 0.
+        dimensions: 2 for images, 3 for volumes.
+        channels: channels of E in units of which the multipliers count.
+        multipliers: width of each level of E; their number is the number of levels.
+        blocks: residual blocks of a level of E on its way down.
+        stem: stride of E's first level in pixels: 1, 2 or 4.
+        stride: of the state in pixels, that of one of E's levels but the last two.
+        draw_channels: of D at its first level, twice as many at its second.
+        logits: whether the process reads the output as logits of the mask, equation (4).
+        twin: whether this is E alone: the state is zeros of full size, the output is E's answer.
+        gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+
+    Attributes:
+        stride: of the state in pixels; 1 of a twin.
+
+    Raises:
+        UsageError: no image, or measures that do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels_in: int,
+        channels_out: int,
+        channels_mask: int,
+        channels_condition: int,
+        classes: int = 0,
+        augment_labels: int = 0,
+        dimensions: Dimensions = 2,
+        channels: int = 32,
+        multipliers: Sequence[int] = (1, 2, 4, 8),
+        blocks: int = 1,
+        stem: int = 2,
+        stride: int = 4,
+        draw_channels: int = 16,
+        logits: bool = True,
+        twin: bool = False,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = tuple(channels * multiplier for multiplier in multipliers)
+        sizes = AmortisedSizes(widths, blocks, stem, stride, draw_channels, dimensions, gradient_checkpointing)
+        sizes.check()
+        if channels_condition < 1:
+            raise UsageError("an amortised network without an image", expected="an image that is encoded once")
+        self.stride, self.stem, self.logits, self.twin = 1 if twin else stride, stem, logits, twin
+        self.memory_format = channels_last(dimensions)
+        self.multiple, self.channels_condition = sizes.strides[-1], channels_condition
+        self.look = _patches(channels_condition, widths[0], stem=stem, dimensions=dimensions)
+        self.encoder = Pyramid(sizes, widths, blocks=[blocks] * len(widths), modulated=False)
+        fine = channels_mask * stem**dimensions
+        self.normalise = Normalisation(widths[0])
+        self.head = convolution(widths[0], fine, kernel=3, dimensions=dimensions)
+        if not twin:
+            self.levels = sizes.drawn_levels
+            self.draw = _Draw(sizes, channels_in, channels_out, classes=classes, augment_labels=augment_labels)
+            self.tell = nn.ModuleList(
+                _Projection(widths[level], entered, kernel=1, dimensions=dimensions)
+                for level, entered in zip(self.levels, self.draw.pyramid.entered, strict=True)
+            )
+            self.tell_fine = _Projection(widths[0], FINE_CHANNELS, kernel=3, dimensions=dimensions)
+            self.read_estimate = convolution(channels_mask, FINE_CHANNELS, kernel=3, dimensions=dimensions, bias=False)
+            self.correct = convolution(FINE_CHANNELS, fine, kernel=3, dimensions=dimensions)
+            zero(self.correct)
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
+
+    def encode(self, image: Data) -> Encoded:
+        """What is to be known of images (b, channels_condition, *space) of any size: equation (1).
+
+        The features are those of D's levels, of the refinement, and (4) without its correction where the process reads
+        logits; a twin has none.
+
+        Raises:
+            UsageError: another number of channels than the network was built for.
+        """
+        if image.shape[1] != self.channels_condition:
+            raise UsageError(
+                f"a conditioning image of {image.shape[1]} channels for a network that was built for "
+                f"{self.channels_condition}",
+                remedy="give the network the kind of image that it was trained with",
+            )
+        x = self.look(pad_to_multiple(image, self.multiple)).contiguous(memory_format=self.memory_format)
+        levels = self.encoder(x, repeat(None))
+        own = crop(depth_to_space(self.head(self.normalise(levels[0])), self.stem), image.shape[2:])
+        if self.twin:
+            return Encoded((), own)
+        told = [tell(levels[level]) for tell, level in zip(self.tell.children(), self.levels, strict=True)]
+        coarse = block_mean(own.float().softmax(1), self.stride).clamp(min=LEAST).log()
+        return Encoded((*told, self.tell_fine(levels[0]), *([coarse] if self.logits else [])), own)
+
+    def forward(self, x: Data, level: PerItem, condition: Condition) -> Output | Answers:
+        """One prediction for r draws of each of b images.
+
+        Args:
+            x: standardised states (b * r, channels_in, *small), small = space / stride rounded up, those of one image
+                side by side; of a twin (b, channels_in, *space).
+            level: noise level of each item, ln(sigma / alpha) / 4.
+            condition: `encoded`, or an `image` (b, channels_condition, *space) of any size; label, augmentation.
+
+        Returns:
+            The prediction (b * r, channels_out, *small), of a twin (b, channels_mask, *space); all `Answers` where
+            `condition.estimate_of` is given.
+
+        Raises:
+            UsageError: a condition that the network was not built for.
+        """
+        encoded = self._seen(condition)
+        if self.twin:
+            return encoded.logits
+        output = self._drawn(x, level, condition, encoded)
+        if condition.estimate_of is None:
+            return output
+        return Answers(output, self.refine(condition.estimate_of(output), encoded), encoded.logits)
+
+    def refine(self, x0_hat: Output, encoded: Encoded) -> Float[Tensor, "n classes *pixels"]:
+        """Logits at full size from estimated masks (b * r, channels_mask, *small) in [-1, 1]: equation (3)."""
+        told = encoded.repeated(len(x0_hat) // len(encoded.logits))
+        fine = told.features[len(self.levels)]
+        sizes = fine.shape[2:]
+        x0_hat = _filled(x0_hat.to(fine.dtype), [size * self.stem // self.stride for size in sizes])
+        mode = "bilinear" if fine.ndim == 4 else "trilinear"
+        hidden = self.read_estimate(functional.interpolate(x0_hat, size=sizes, mode=mode)).add_(fine)
+        correction = depth_to_space(self.correct(functional.relu_(hidden)), self.stem)
+        return told.logits + crop(correction, told.logits.shape[2:])
+
+    def _seen(self, condition: Condition) -> Encoded:
+        if condition.encoded is not None:
+            return condition.encoded
+        if condition.image is None:
+            raise UsageError("an amortised network was given no image", expected="an image, or what it knows of it")
+        return self.encode(condition.image)
+
+    def _drawn(self, x: Data, level: PerItem, condition: Condition, encoded: Encoded) -> Output:
+        """Equation (2)."""
+        told = encoded.repeated(len(x) // len(encoded.logits)).features
+        beside = told[: len(self.levels)]
+        whole = [DRAW_STEM * size for size in beside[0].shape[2:]]
+        filled = _filled(x, whole).contiguous(memory_format=self.memory_format)
+        output = crop(self.draw(filled, level, condition, beside), x.shape[2:])
+        return output + told[-1] if self.logits else output
+
+
+class _Projection(nn.Sequential):
+    """Features for another part of the network, normalised first."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, dimensions: Dimensions) -> None:
+        super().__init__(
+            Normalisation(channels_in), convolution(channels_in, channels_out, kernel=kernel, dimensions=dimensions)
+        )
+
+
+class _Draw(nn.Module):
+    """D: a modulated pyramid at the stride of the state; its head is zero at the start."""
+
+    def __init__(
+        self, sizes: AmortisedSizes, channels_in: int, channels_out: int, *, classes: int, augment_labels: int
+    ) -> None:
+        super().__init__()
+        width, dimensions = sizes.draw_channels, sizes.dimensions
+        widths = tuple(width * 2**level for level in range(DRAWN_LEVELS))
+        self.embed = Embedding(features=width, width=4 * width, classes=classes, augment_labels=augment_labels)
+        self.enter = _patches(channels_in, width, stem=DRAW_STEM, dimensions=dimensions)
+        self.pyramid = Pyramid(sizes, widths, blocks=DRAW_BLOCKS, modulated=True)
+        self.normalise = Normalisation(width)
+        self.head = convolution(width, channels_out * DRAW_STEM**dimensions, kernel=3, dimensions=dimensions)
+        zero(self.head)
+        self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
+        self.modulate = nn.Linear(4 * width, sum(self.modulated))
+
+    def forward(self, x: Data, level: PerItem, condition: Condition, beside: Sequence[Tensor]) -> Output:
+        """The output of (2), of the size of `x`."""
+        modulations = iter(self.modulate(self.embed(level, condition)).split(self.modulated, dim=1))
+        features = self.pyramid(self.enter(x), modulations, beside)
+        return depth_to_space(self.head(self.normalise(features[0])), DRAW_STEM)
+
+
+def _patches(channels_in: int, channels_out: int, *, stem: int, dimensions: Dimensions) -> nn.Conv2d | nn.Conv3d:
+    """A convolution of stride `stem` that sees the block of each of its pixels and all blocks around it."""
+    kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    return kind(channels_in, channels_out, 3 * stem, stride=stem, padding=stem)
+
+
+def _filled(x: Data, size: Sequence[int]) -> Float[Tensor, "b c *filled"]:
+    """The last row, column (and slice) again until `x` has the size."""
+    missing = [wanted - found for wanted, found in zip(size, x.shape[2:], strict=True)]
+    if not any(missing):
+        return x
+    return functional.pad(x, [amount for each in reversed(missing) for amount in (0, each)], mode="replicate")

@@ -1,0 +1,131 @@
+"""How masks are drawn of images that a network sees once (`networks.amortised`), whole or window by window.
+
+The state lives at the network's stride, on a canvas that has as many windows as the image; what the network knows of a
+window is kept from call to call as long as there is room, else it looks again, to the same bits. The estimate after the
+last call is refined to full size, window by window, and the probabilities are weighted as the estimates are
+(`diffusion.tiled`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from sfumato.diffusion.micro_batches import piece_size
+from sfumato.diffusion.process import Encoded, Network, Step
+from sfumato.diffusion.tiled import Windows
+from sfumato.networks.amortised import Amortised
+from sfumato.networks.blocks import crop, pad_to_multiple
+from sfumato.typing import Data, Output
+
+KEPT_BYTES = 2**30
+"""Of what is known of windows, so much is kept."""
+
+
+@dataclass
+class Seen:
+    """Images as an amortised network knows them.
+
+    Args:
+        network: in evaluation mode.
+        images: (b, c, *space).
+        window: sides of a window in pixels.
+    """
+
+    network: Amortised
+    images: Data
+    window: tuple[int, ...]
+    _kept: dict[int, Encoded] = field(default_factory=dict, init=False, repr=False)
+    _bytes: int = field(default=0, init=False, repr=False)
+
+    @property
+    def stride(self) -> int:
+        """Of the state in pixels."""
+        return self.network.stride
+
+    @cached_property
+    def states(self) -> Windows:
+        """The windows of the state."""
+        canvas = tuple(-(-side // self.stride) for side in self.images.shape[2:])
+        return Windows(canvas, tuple(-(-side // self.stride) for side in self.window))
+
+    @cached_property
+    def _pixels(self) -> Windows:
+        """The same windows of the image."""
+        canvas, sides = ([self.stride * side for side in each] for each in (self.states.canvas, self.states.window))
+        return Windows(tuple(canvas), tuple(sides), step=self.stride)
+
+    @cached_property
+    def _whole(self) -> Data:
+        """The images; where there are several windows, their last rows again until the windows fill them."""
+        return self.images if len(self.states.places) == 1 else pad_to_multiple(self.images, self.stride)
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """Of the images that follow each other and are equal, the first: it is seen for all of them."""
+        places = [0] * len(self.images)
+        for row in range(1, len(self.images)):
+            same = torch.equal(self.images[row], self.images[row - 1])
+            places[row] = places[row - 1] if same else row
+        return places
+
+    def of_windows(self, numbers: Sequence[int]) -> Encoded:
+        """What is known of some windows: a row for each image, those of one window side by side."""
+        parts = [self._of_window(number) for number in numbers]
+        features = (torch.cat(each) for each in zip(*(part.features for part in parts), strict=True))
+        return Encoded(tuple(features), torch.cat([part.logits for part in parts]))
+
+    def _of_window(self, number: int) -> Encoded:
+        known = self._kept.get(number)
+        if known is None:
+            known = self._see(number)
+            size = sum(each.nbytes for each in (*known.features, known.logits))
+            if self._bytes + size <= KEPT_BYTES:
+                self._bytes += size
+                self._kept[number] = known
+        different = list(dict.fromkeys(self._first))
+        rows = [different.index(first) for first in self._first]
+        return known.rows(torch.tensor(rows, device=self.images.device))
+
+    def _see(self, number: int) -> Encoded:
+        """One image after the other, so that the bits do not depend on the others; equal ones once."""
+        place = self._pixels.places[number] if len(self.states.places) > 1 else ...
+        seen = [self.network.encode(self._whole[row : row + 1][place]) for row in dict.fromkeys(self._first)]
+        features = (torch.cat(each) for each in zip(*(each.features for each in seen), strict=True))
+        return Encoded(tuple(features), torch.cat([each.logits for each in seen]))
+
+    def finished(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Steps of a sampling loop, of which the last one has the refined estimate, at full size."""
+        for step in steps:
+            yield step if step.t > 0 else self._refined(step)
+
+    def _refined(self, step: Step) -> Step:
+        places = self.states.places
+        if len(places) == 1:
+            shares = self._shares(step.x0, self.of_windows([0]))
+        else:
+            weights = self._pixels.weights(step.x0)
+            shares = step.x0.new_zeros(len(step.x0), self._classes, *self._pixels.canvas)
+            for number, (small, place) in enumerate(zip(places, self._pixels.places, strict=True)):
+                shares[place].addcmul_(self._shares(step.x0[small], self.of_windows([number])), next(weights))
+            shares = crop(shares, self.images.shape[2:])
+        x0 = 2 * shares - 1
+        return step._replace(x=x0, x0=x0)
+
+    @property
+    def _classes(self) -> int:
+        return self.of_windows([0]).logits.shape[1]
+
+    def _shares(self, x0_hat: Output, known: Encoded) -> Data:
+        """Class probabilities; refined in pieces of one size, so that the bits do not depend on the batch."""
+        count, size = len(x0_hat), piece_size(known.logits)
+        rows = torch.arange(-(-count // size) * size, device=x0_hat.device).clamp(max=count - 1)
+        pieces = [self.network.refine(x0_hat[part], known.rows(part)) for part in torch.split(rows, size)]
+        return torch.cat(pieces)[:count].to(x0_hat.dtype).softmax(1)
+
+
+def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...]) -> Seen | None:
+    """The images as the network knows them; None for one that looks at them in every call."""
+    return Seen(network, images, window) if isinstance(network, Amortised) and not network.twin else None
