@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sfumato.diffusion.micro_batches import piece_size
 from sfumato.diffusion.process import Encoded, Network, Step
 from sfumato.diffusion.tiled import Windows
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import crop, pad_to_multiple
-from sfumato.typing import Data, Output
+from sfumato.typing import Data
 
 KEPT_BYTES = 2**30
 """Of what is known of windows, so much is kept."""
@@ -118,7 +118,7 @@ class Seen:
     def _classes(self) -> int:
         return self.of_windows([0]).logits.shape[1]
 
-    def _shares(self, x0_hat: Output, known: Encoded) -> Data:
+    def _shares(self, x0_hat: Tensor, known: Encoded) -> Tensor:
         """Class probabilities; refined in pieces of one size, so that the bits do not depend on the batch."""
         count, size = len(x0_hat), piece_size(known.logits)
         rows = torch.arange(-(-count // size) * size, device=x0_hat.device).clamp(max=count - 1)
