@@ -99,7 +99,13 @@ class Augmentation(Part):
     base: Literal["none", "light", "medium", "heavy"] = Field("none", description="preset of what is left out below")
     mirror: Fraction | None = Field(None, description="probability of a left-right flip")
     upend: Fraction | None = Field(None, description="probability of an up-down flip")
-    angle: Annotated[float, Field(ge=0, le=180)] | None = Field(None, description="rotation in degrees")
+    flip_depth: Fraction | None = Field(None, description="probability of a front-to-back flip of volumes")
+    angle: Annotated[float, Field(ge=0, le=180)] | None = Field(
+        None, description="rotation in degrees, of volumes about the axis through their planes"
+    )
+    tilt: Fraction | None = Field(
+        None, description="rotation of volumes about their other two axes, as a share of angle"
+    )
     scale: Fraction | None = Field(None, description="logarithm of the magnification")
     aspect: Fraction | None = Field(None, description="logarithm of the ratio of width to height")
     shift: Annotated[float, Field(ge=0, le=0.5)] | None = Field(None, description="shift as a share of the side")
@@ -114,8 +120,18 @@ class Augmentation(Part):
     )
     contrast: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="logarithm of the contrast factor")
     gamma: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="logarithm of the exponent")
+    bias_field: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None,
+        description="largest logarithm of a factor that changes smoothly over the image, as near the coils of an MR "
+        "scanner, from 0, for half of the images",
+    )
     blur: Annotated[float, Field(ge=0, le=8)] | None = Field(
         None, description="largest standard deviation of the blur in pixels, from 0, for half of the images"
+    )
+    low_resolution: Annotated[float, Field(ge=0, le=8)] | None = Field(
+        None,
+        description="by how much pixels become larger at most, in their own size, from 0, for half of the images; "
+        "resampled to fewer and back",
     )
     noise: Fraction | None = Field(
         None, description="largest standard deviation of the noise, from 0, for half of the images in [-1, 1]"

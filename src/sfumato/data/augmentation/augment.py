@@ -3,58 +3,72 @@
 Drawing takes one generator per item, so what happens to item i depends on its seed alone. All geometry is one map from
 a pixel of the result to where it is read, in pixels from the centre,
 
-    source = F (R(angle) Z target + shift + bend(target))                                                   (1)
+    source = F (R Z target + shift + bend(target))                                                            (1)
     F = diag(mirrored? -1 : 1, upended? -1 : 1),   Z = diag(1 / sqrt(aspect), sqrt(aspect)) (1 - crop) / scale
 
-and one resampling: linear for images, nearest for masks, so labels stay labels, the label of ignored pixels too. `bend`
-is drawn at a few nodes and is smooth between them. What the map reads beside the image is its reflection. Items to
-which nothing but flips is done stay exact.
+and one resampling (`geometry`): linear for images, nearest for masks, so labels stay labels, the label of ignored
+pixels too. R turns by the angle. Volumes have a third axis, through their planes; there
 
-Intensities (images only), with u = (image + 1) / 2:
+    R = R_down(tilt_2) R_across(tilt_1) R_plane(angle),   Z's third number is (1 - crop) / scale              (2)
 
-    u^gamma * contrast + (1 - contrast) / 2 + brightness / 2                                                 (2)
+and where the spacing of the pixels is told, S^-1 R S in place of R with S = diag(spacing), so that what is turned keeps
+its form in millimetres. `bend` is drawn at a few nodes and is smooth between them. What is given may be larger than the
+result, by as much as `margin` says; what the map reads beside it is its reflection. Items to which nothing but flips is
+done stay exact.
 
-then blur and noise. Images are in [-1, 1] before and after.
+Intensities (images only), with u = (image + 1) / 2 and a smooth field that is drawn at a few nodes:
+
+    (u exp(field))^gamma * contrast + (1 - contrast) / 2 + brightness / 2                                     (3)
+
+then blur, larger pixels and noise. Images are in [-1, 1] before and after.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
+from sfumato.data.augmentation.geometry import Flips, Given, GivenMasks, Motion, centre, column, moved
+from sfumato.data.augmentation.intensity import biased, blurred, coarsened, relit
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Masks, PerItem
 
-Flips = Bool[Tensor, "b 2"]
-"""Up-down, left-right."""
-
 NODES = 5
 """Nodes of an elastic deformation along each side: a quarter of the side apart."""
 
+FIELD_NODES = 4
+"""Nodes of a bias field along each side: a third of the side apart."""
+
 PIXELS_AT_ONCE = 2**18
 """Pixels treated at once on a CPU: what is made of them on the way stays in its cache."""
+
+OVERSHOOT = 1.375
+"""How far a cubic between nodes in [-1, 1] gets, along each axis."""
 
 
 class Parameters(NamedTuple):
     """What was drawn, one row per item: see `Ranges` and the equations above. On the CPU, all but the grain.
 
     Attributes:
-        flips: up-down, left-right.
+        flips: up-down, left-right; of volumes front to back before them.
         angle: radians.
+        tilt: radians about the axes across and down; None without a third axis.
         scale: factor.
         aspect: factor, width over height.
-        shift: down and across, shares of the side.
+        shift: (through,) down and across, shares of the side.
         crop: share of the side that is cut away.
-        window: where the rest lies, down and across, from -1 (one end) to 1 (the other).
-        bend: displacement of the nodes in pixels, across and down; None without.
+        window: where the rest lies, (through,) down and across, from -1 (one end) to 1 (the other).
+        bend: displacement of the nodes in pixels, across and down (and through); None without.
         brightness: added.
         contrast: factor.
         gamma: exponent.
+        bias_field: logarithm of a factor at its nodes, 0 where not drawn; None without.
         blur: pixels.
+        low_resolution: factor by which pixels become larger, 1 where not drawn; None without.
         noise: standard deviation.
         grain: unit normal noise; None without.
         ranges: what it was drawn from.
@@ -62,16 +76,19 @@ class Parameters(NamedTuple):
 
     flips: Flips
     angle: PerItem
+    tilt: Float[Tensor, "b 2"] | None
     scale: PerItem
     aspect: PerItem
-    shift: Float[Tensor, "b 2"]
+    shift: Float[Tensor, "b axes"]
     crop: PerItem
-    window: Float[Tensor, "b 2"]
-    bend: Float[Tensor, "b 2 nodes nodes"] | None
+    window: Float[Tensor, "b axes"]
+    bend: Float[Tensor, "b axes *nodes"] | None
     brightness: PerItem
     contrast: PerItem
     gamma: PerItem
+    bias_field: Float[Tensor, "b 1 *nodes"] | None
     blur: PerItem
+    low_resolution: PerItem | None
     noise: PerItem
     grain: Data | None
     ranges: Ranges
@@ -84,164 +101,198 @@ class Parameters(NamedTuple):
         return self._replace(**rows)
 
 
-def draw_parameters(ranges: Ranges, noise: Noise, images: Data) -> Parameters:
+def draw_parameters(ranges: Ranges, noise: Noise, images: Data, size: Sequence[int] | None = None) -> Parameters:
     """Parameters for as many items as `noise` has generators.
 
     Args:
         ranges: how far to go.
         noise: one generator for each image.
-        images: only their shape counts.
+        images: (b, c, h, w) or (b, c, d, h, w); only their shape counts.
+        size: the result's, (h, w) or (d, h, w), no side above that of the images; the images' own if left out.
     """
-    host = noise.on("cpu")
+    host, axes = noise.on("cpu"), images.ndim - 2
     u = host.uniform(15)
-    signed = 2 * u - 1
+    bend = (2 * host.uniform(axes, *[NODES] * axes) - 1) * ranges.elastic if ranges.elastic else None
+    grain = noise.normal(centre(images, size or images.shape[2:])) if ranges.noise else None
+    signed, later = 2 * u - 1, host.uniform(7) if axes == 3 or ranges.low_resolution or ranges.bias_field else None
+    flips, shift, window = u[:, :2], signed[:, 5:7], signed[:, 8:10]
+    tilt = low_resolution = bias_field = None
+    if later is not None:
+        more = 2 * later - 1
+        tilt = more[:, 3:5] * math.radians(ranges.angle) * ranges.tilt
+        low_resolution = 1 + more[:, 6].clamp(min=0) * ranges.low_resolution
+        bias_field = _bias_field(more[:, 5].clamp(min=0) * ranges.bias_field, host, axes) if ranges.bias_field else None
+        if axes == 3:
+            third = later[:, :1], more[:, 1:2], more[:, 2:3]
+            flips, shift, window = (torch.cat(pair, 1) for pair in zip(third, (flips, shift, window), strict=True))
     return Parameters(
-        flips=u[:, :2] < u.new_tensor([ranges.upend, ranges.mirror]),
+        flips=flips < u.new_tensor([ranges.flip_depth, ranges.upend, ranges.mirror][-axes:]),
         angle=signed[:, 2] * math.radians(ranges.angle),
+        tilt=tilt,
         scale=torch.exp(signed[:, 3] * ranges.scale),
         aspect=torch.exp(signed[:, 4] * ranges.aspect),
-        shift=signed[:, 5:7] * ranges.shift,
+        shift=shift * ranges.shift,
         crop=u[:, 7] * ranges.crop,
-        window=signed[:, 8:10],
-        bend=(2 * host.uniform(2, NODES, NODES) - 1) * ranges.elastic if ranges.elastic else None,
+        window=window,
+        bend=bend,
         brightness=signed[:, 10] * ranges.brightness,
         contrast=torch.exp(signed[:, 11] * ranges.contrast),
         gamma=torch.exp(signed[:, 12] * ranges.gamma),
+        bias_field=bias_field,
         blur=signed[:, 13].clamp(min=0) * ranges.blur,
+        low_resolution=low_resolution,
         noise=signed[:, 14].clamp(min=0) * ranges.noise,
-        grain=noise.normal(images) if ranges.noise else None,
+        grain=grain,
         ranges=ranges,
     )
 
 
-def apply(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Data, Masks | None]:
-    """Augmented images and masks, same shapes.
+def _bias_field(reach: PerItem, host: Noise, axes: int) -> Float[Tensor, "b 1 *nodes"]:
+    """Nodes between the negative of each item's reach and itself."""
+    nodes = 2 * host.uniform(1, *[FIELD_NODES] * axes) - 1
+    return nodes * column(reach, nodes)
+
+
+def apply(
+    images: Given,
+    masks: GivenMasks | None,
+    parameters: Parameters,
+    size: Sequence[int] | None = None,
+    spacing: Sequence[float] | None = None,
+) -> tuple[Data, Masks | None]:
+    """Augmented images and masks of some size, the middle of what is given.
 
     Args:
-        images: (b, c, h, w) in [-1, 1].
+        images: (b, c, h, w) or (b, c, d, h, w) in [-1, 1].
         masks: class indices; move with the images.
-        parameters: from `draw_parameters`.
+        parameters: from `draw_parameters`, for the same size.
+        size: (h, w) or (d, h, w) of the result, no side above that of the images; the images' own if left out. Shifts,
+            crops and bends are shares and pixels of it.
+        spacing: of the pixels along these axes, in any unit of length: rotations are rigid in it, and bends are in
+            pixels of the finest axis. Pixels are taken as square (cubic) if left out.
+
+    Raises:
+        ValueError: a size or a spacing of other axes, or a size above that of the images.
     """
+    size, given = tuple(size or images.shape[2:]), images.shape[2:]
+    if len(size) != len(given) or any(side > whole for side, whole in zip(size, given, strict=True)):
+        raise ValueError(f"a result of {size} pixels cannot be the middle of images of {tuple(given)}")
+    if spacing is not None and len(spacing) != len(size):
+        raise ValueError(f"spacing {tuple(spacing)} for {len(size)} axes")
+    motion = _motion(parameters, size, spacing)
     parts = [
-        _applied(images[items], None if masks is None else masks[items], parameters.of(items))
-        for items in _parts(images)
+        _applied(images[items], None if masks is None else masks[items], parameters.of(items), motion.of(items), size)
+        for items in _parts(images, size)
     ]
     if len(parts) == 1:
         return parts[0]
-    moved = [moved for _, moved in parts if moved is not None]
-    return torch.cat([part for part, _ in parts]), torch.cat(moved) if moved else None
+    labels = [part for _, part in parts if part is not None]
+    return torch.cat([part for part, _ in parts]), torch.cat(labels) if labels else None
 
 
-def _parts(images: Data) -> list[slice]:
+def _parts(images: Given, size: Sequence[int]) -> list[slice]:
     """Items that are treated at once: all on an accelerator, on a CPU few, but some for each of its threads."""
     if images.device.type != "cpu":
         return [slice(None)]
     threads = torch.get_num_threads()
-    step = threads * max(1, PIXELS_AT_ONCE // (threads * images.shape[-2] * images.shape[-1]))
+    step = threads * max(1, PIXELS_AT_ONCE // (threads * math.prod(size)))
     return [slice(start, start + step) for start in range(0, len(images), step)]
 
 
-def _applied(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Data, Masks | None]:
+def _applied(
+    given: Given, masks: GivenMasks | None, parameters: Parameters, motion: Motion, size: Sequence[int]
+) -> tuple[Data, Masks | None]:
     ranges = parameters.ranges
-    images, masks = _moved(images, masks, parameters)
+    images, labels = moved(given, masks, motion, size)
+    if parameters.bias_field is not None:
+        images = biased(images, parameters.bias_field)
     if ranges.brightness or ranges.contrast or ranges.gamma:
-        images = _relit(images, parameters)
+        images = relit(images, parameters.brightness, parameters.contrast, parameters.gamma if ranges.gamma else None)
     if ranges.blur:
-        images = _blurred(images, parameters.blur.to(images.device), reach=math.ceil(3 * ranges.blur))
+        images = blurred(images, parameters.blur, reach=math.ceil(3 * ranges.blur))
+    if ranges.low_resolution and parameters.low_resolution is not None:
+        images = coarsened(images, parameters.low_resolution)
     if parameters.grain is not None:
-        images = torch.addcmul(images, _column(parameters.noise, images), parameters.grain).clamp_(-1, 1)
-    return images, masks
+        images = torch.addcmul(images, column(parameters.noise, images), parameters.grain).clamp_(-1, 1)
+    return images, labels
 
 
-def flipped(values: Tensor, flips: Flips) -> Tensor:
-    """Each item of (b, ..., h, w) turned round up-down, left-right or not; `flips` is on the CPU."""
-    for axis in (-2, -1):
-        chosen = flips[:, axis]
-        if chosen.any():
-            values = torch.where(_column(chosen, values), values.flip(axis), values)
-    return values
-
-
-def _column(numbers: Tensor, like: Tensor) -> Tensor:
-    """One number for each item, where the items are and in a shape that broadcasts over them."""
-    return numbers.to(like.device, non_blocking=True).view(-1, *[1] * (like.ndim - 1))
-
-
-def _moved(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Data, Masks | None]:
-    """All geometry. What is flipped at most is not resampled."""
-    flips, maps = parameters.flips, _maps(parameters, images.shape[-2], images.shape[-1])
-    still = (maps == torch.eye(2, 3)).flatten(1).all(1) & (parameters.bend is None)
-    if still.all():
-        return flipped(images, flips), None if masks is None else flipped(masks, flips)
-    grid = _grid(images, maps, parameters)
-
-    def read(values: Data, mode: str) -> Data:
-        moved = functional.grid_sample(values, grid, mode=mode, padding_mode="reflection", align_corners=False)
-        return torch.where(_column(still, moved), flipped(values, flips), moved) if still.any() else moved
-
-    if masks is None:
-        return read(images, "bilinear"), None
-    classes = masks.view(torch.int8) if masks.dtype == torch.uint8 else masks  # a CPU converts int8 four times as fast
-    moved = read(classes[:, None].to(images.dtype), "nearest")[:, 0].to(classes.dtype)
-    return read(images, "bilinear"), moved.view(masks.dtype)
-
-
-def _maps(parameters: Parameters, height: int, width: int) -> Float[Tensor, "b 2 3"]:
-    """Equation (1) without flips and bend, across and down."""
+def _motion(parameters: Parameters, size: Sequence[int], spacing: Sequence[float] | None) -> Motion:
+    """Equations (1) and (2): across, down and through."""
     kept = 1 - parameters.crop
     shape = parameters.aspect.sqrt()
     across, down = kept / (parameters.scale * shape), kept / parameters.scale * shape
     cosine, sine = parameters.angle.cos(), parameters.angle.sin()
-    share = parameters.shift + parameters.window * (parameters.crop / 2)[:, None]
-    shift = share * torch.tensor([height, width])
+    steps = [1.0] * len(size) if spacing is None else spacing[::-1]
+    ratio = steps[1] / steps[0]
+    rows = [[cosine * across, -sine * down * ratio], [sine * across / ratio, cosine * down]]
+    if parameters.tilt is not None and len(size) == 3:
+        zero = torch.zeros_like(across)
+        rows = [*([*row, zero] for row in rows), [zero, zero, kept / parameters.scale]]
+        _turn(rows, 1, 2, parameters.tilt[:, 0], steps)
+        _turn(rows, 0, 2, parameters.tilt[:, 1], steps)
+    shift = (parameters.shift + parameters.window * (parameters.crop / 2)[:, None]) * torch.tensor(size)
     ranges = parameters.ranges
     if not (ranges.angle or ranges.scale or ranges.aspect or ranges.crop or ranges.elastic):
         shift = shift.round()  # whole pixels do not blur
-    rows = [cosine * across, -sine * down, shift[:, 1], sine * across, cosine * down, shift[:, 0]]
-    return torch.stack(rows, 1).view(-1, 2, 3)
+    numbers = [number for row, offset in zip(rows, shift.flip(1).unbind(1), strict=True) for number in (*row, offset)]
+    bend = parameters.bend
+    if bend is not None and spacing is not None:
+        bend = bend * torch.tensor([min(steps) / step for step in steps]).view(-1, *[1] * len(size))
+    return Motion(parameters.flips, torch.stack(numbers, 1).view(-1, len(size), len(size) + 1), bend)
 
 
-def _grid(images: Data, maps: Float[Tensor, "b 2 3"], parameters: Parameters) -> Float[Tensor, "b h w 2"]:
-    """Where each pixel is read, by equation (1); `grid_sample` counts from -1 to 1 over each side.
+def _turn(rows: list[list[PerItem]], first: int, second: int, angle: PerItem, steps: Sequence[float]) -> None:
+    """Turn what a map yields from the first of two axes to the second; rigid in their steps."""
+    cosine, sine, ratio = angle.cos(), angle.sin(), steps[second] / steps[first]
+    pairs = list(zip(rows[first], rows[second], strict=True))
+    rows[first] = [cosine * a - sine * ratio * b for a, b in pairs]
+    rows[second] = [sine / ratio * a + cosine * b for a, b in pairs]
 
-    Across and down are planes in memory: twice as fast on a CPU as pairs.
+
+def margin(ranges: Ranges, size: Sequence[int], spacing: Sequence[float] | None = None) -> tuple[int, ...]:
+    """Pixels to read before and behind a result, along each axis, so that no map that may be drawn reads beside them.
+
+    At most half of the side: what lies further out is reflected. With tilts it is an upper bound, else exact but for
+    bends, whose bound is that of the cubic between the nodes.
+
+    Args:
+        ranges: how far augmentation goes.
+        size: (h, w) or (d, h, w) of the result.
+        spacing: as in `apply`.
     """
-    height, width = images.shape[-2:]
-    units = 2 / torch.tensor([width, height]) * (1 - 2.0 * parameters.flips.flip(1))
-    maps = (maps * units[:, :, None]).to(images.device)
-    across, down = (torch.arange(side, device=images.device) - (side - 1) / 2 for side in (width, height))
-    rows = (down * maps[:, :, 1:2] + maps[:, :, 2:])[..., None]
-    planes = rows + (across * maps[:, :, :1])[:, :, None]
-    if parameters.bend is not None:
-        nodes = (parameters.bend * units[..., None, None]).to(images.device)
-        planes += functional.interpolate(nodes, (height, width), mode="bicubic", align_corners=True)
-    return planes.permute(0, 2, 3, 1)
+    steps = spacing or [1.0] * len(size)
+    extents = [_extent(ranges, size, steps, ranges.aspect * sign) for sign in (-1, 1)]
+    result = []
+    for axis, side in enumerate(size):
+        half = (side - 1) / 2
+        far = max(extent[axis] for extent in extents)
+        far = max(far, far * (1 - ranges.crop) + ranges.crop * side / 2)
+        beyond = far - half + ranges.shift * side + ranges.elastic * OVERSHOOT ** len(size) * min(steps) / steps[axis]
+        result.append(min(math.ceil(beyond - 1e-6), side // 2))
+    return tuple(result)
 
 
-def _relit(images: Data, parameters: Parameters) -> Data:
-    """Equation (2)."""
-    brightness, contrast, gamma = (
-        _column(value, images) for value in (parameters.brightness, parameters.contrast, parameters.gamma)
-    )
-    if not parameters.ranges.gamma:
-        return (images * contrast).add_(brightness).clamp_(-1, 1)
-    power = (images + 1).clamp_min_(0).log_().mul_(gamma)  # with `exp`, a quarter of the time of `pow` on a CPU
-    power.add_((2 * contrast).log() - math.log(2) * gamma).exp_()
-    return power.add_(brightness - contrast).clamp_(-1, 1)
+def _extent(ranges: Ranges, size: Sequence[int], steps: Sequence[float], aspect: float) -> list[float]:
+    """How far from the centre the result's own pixels may be turned and scaled, in pixels along each axis."""
+    stretch = [1.0, math.exp(aspect / 2), math.exp(-aspect / 2)][-len(size) :]
+    magnified = math.exp(ranges.scale)
+    box = [(side - 1) / 2 * step * factor * magnified for side, step, factor in zip(size, steps, stretch, strict=True)]
+    corner, angle = math.hypot(*box), math.radians(ranges.angle)
+    _widen(box, -1, -2, angle)
+    if len(size) == 3:
+        _widen(box, -2, -3, angle * ranges.tilt)
+        _widen(box, -1, -3, angle * ranges.tilt)
+    return [min(far, corner) / step for far, step in zip(box, steps, strict=True)]
 
 
-def _blurred(images: Data, sigma: PerItem, *, reach: int) -> Data:
-    """Gaussian blur, each item with its own width; exact where that is 0."""
-    reach = min(reach, *(side - 1 for side in images.shape[-2:]))
-    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (offset / sigma.clamp(min=1e-3)[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], 0)
-    planes = images.flatten(0, 1)[None]
-    for shape, pad in (
-        ((-1, 1, 2 * reach + 1, 1), (0, 0, reach, reach)),
-        ((-1, 1, 1, 2 * reach + 1), (reach, reach, 0, 0)),
-    ):
-        planes = functional.conv2d(
-            functional.pad(planes, pad, mode="reflect"), kernel.view(shape), groups=planes.shape[1]
-        )
-    return torch.where(_column(sigma, images) > 0, planes.view_as(images), images)
+def _widen(box: list[float], first: int, second: int, angle: float) -> None:
+    """Half the sides of the box that holds a box which is turned by up to an angle."""
+    a, b = box[first], box[second]
+    box[first], box[second] = _reach(a, b, angle), _reach(b, a, angle)
+
+
+def _reach(a: float, b: float, angle: float) -> float:
+    """Largest a cos t + b sin t for t up to an angle."""
+    t = min(angle, math.atan2(b, a))
+    return a * math.cos(t) + b * math.sin(t)

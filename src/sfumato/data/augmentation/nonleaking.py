@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import Flips, flipped
+from sfumato.data.augmentation.geometry import Flips, flipped
 from sfumato.data.augmentation.pipe import COLOUR_LABELS, WHOLE_LABELS, Pipe
 from sfumato.data.augmentation.warp import Maps, warped
 from sfumato.randomness import Noise

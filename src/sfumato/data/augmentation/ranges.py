@@ -11,7 +11,9 @@ class Ranges(NamedTuple):
     Attributes:
         mirror: probability of a left-right flip.
         upend: probability of an up-down flip.
-        angle: rotation in degrees.
+        flip_depth: probability of a front-to-back flip of volumes.
+        angle: rotation in degrees, of volumes about the axis through their planes.
+        tilt: rotation of volumes about their other two axes, as a share of `angle`.
         scale: logarithm of the magnification.
         aspect: logarithm of the ratio of width to height.
         shift: shift as a share of the side.
@@ -20,13 +22,19 @@ class Ranges(NamedTuple):
         brightness: added to the image.
         contrast: logarithm of the contrast factor.
         gamma: logarithm of the exponent.
+        bias_field: largest logarithm of a factor that changes smoothly over the image; drawn from 0, for half of the
+            items.
         blur: largest standard deviation of the blur in pixels; drawn from 0, for half of the items.
+        low_resolution: by how much pixels become larger at most, in their own size; drawn from 0, for half of the
+            items.
         noise: largest standard deviation of the noise; drawn from 0, for half of the items.
     """
 
     mirror: float = 0.0
     upend: float = 0.0
+    flip_depth: float = 0.0
     angle: float = 0.0
+    tilt: float = 0.0
     scale: float = 0.0
     aspect: float = 0.0
     shift: float = 0.0
@@ -35,7 +43,9 @@ class Ranges(NamedTuple):
     brightness: float = 0.0
     contrast: float = 0.0
     gamma: float = 0.0
+    bias_field: float = 0.0
     blur: float = 0.0
+    low_resolution: float = 0.0
     noise: float = 0.0
 
 
@@ -92,13 +102,38 @@ _BY_MODALITY: dict[str, _Choice] = {
 }
 
 
-def choose(modality: str | None, *, task: Literal["segment", "generate"]) -> _Choice:
+class _Addition(NamedTuple):
+    """What patches of images at their own resolution get besides.
+
+    Attributes:
+        changes: further ranges.
+        reason: why, as the end of a sentence.
+    """
+
+    changes: dict[str, float]
+    reason: str
+
+
+_COARSER: dict[str, float] = {"low_resolution": 1.0}
+_IN_PATCHES: dict[str, _Addition] = {
+    "ct": _Addition({**_COARSER, "tilt": 1.0}, "heads also nod and tilt, and scans are coarser elsewhere"),
+    "mr": _Addition(
+        {**_COARSER, "tilt": 1.0, "bias_field": 0.3},
+        "heads also nod and tilt, scans are coarser elsewhere and brighter near a coil",
+    ),
+    "microscopy": _Addition({**_COARSER, "flip_depth": 0.5}, "other microscopes are coarser"),
+}
+_PATCHES_OF_OTHERS = _Addition(_COARSER, "other devices are coarser")
+
+
+def choose(modality: str | None, *, task: Literal["segment", "generate"], patches: bool = False) -> _Choice:
     """The augmentation that suits what made the images.
 
     Args:
         modality: `xray`, `ct`, `mr`, `ultrasound`, `photo`, `dermoscopy` or `microscopy`, upper or lower case; anything
             else is unknown.
         task: what is trained.
+        patches: whether on patches at the images' own resolution, where a coarser one can be simulated.
     """
     if task == "generate":
         return _Choice(
@@ -106,4 +141,9 @@ def choose(modality: str | None, *, task: Literal["segment", "generate"]) -> _Ch
             "whatever is done to training images appears in generated ones; `non_leaking` varies them without that",
         )
     unknown = _Choice(PRESETS["medium"], "what made the images is not known: nothing that turns anatomy upside down")
-    return _BY_MODALITY.get((modality or "unknown").lower(), unknown)
+    word = (modality or "unknown").lower()
+    choice = _BY_MODALITY.get(word, unknown)
+    if not patches:
+        return choice
+    more = _IN_PATCHES.get(word, _PATCHES_OF_OTHERS)
+    return _Choice(choice.ranges._replace(**more.changes), f"{choice.reason}; {more.reason}")

@@ -32,3 +32,16 @@ def test_generated_images_would_show_augmentation() -> None:
 def test_every_word_of_the_recipe_has_its_own_reason() -> None:
     words = set(get_args(Modality)) - {"auto"}
     assert len({choose(word, task="segment").reason for word in words}) == len(words)
+
+
+def test_patches_get_more_and_nothing_of_it_reaches_whole_images() -> None:
+    for modality in (*get_args(Modality), None):
+        whole, patch = choose(modality, task="segment"), choose(modality, task="segment", patches=True)
+        more = {name for name in patch.ranges._fields if getattr(patch.ranges, name) != getattr(whole.ranges, name)}
+        assert "low_resolution" in more and more <= {"low_resolution", "tilt", "bias_field", "flip_depth"}
+        assert not any(getattr(whole.ranges, name) for name in more)
+        assert patch.reason.startswith(whole.reason) and len(patch.reason) > len(whole.reason)
+        assert (patch.ranges.bias_field > 0) == (modality == "mr") and (patch.ranges.tilt > 0) == (
+            modality in {"ct", "mr"}
+        )
+    assert choose("photo", task="generate", patches=True).ranges == PRESETS["none"]
