@@ -196,9 +196,10 @@ def _patch(recipe: Recipe, median: tuple[float, float], *, device: str) -> tuple
 def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
     size, choices = plan_size(recipe, found, device=device)
+    patches = size is None or isinstance(recipe.data.patch, tuple)
     if size is None:
-        size, patches = _patch(recipe, _median(_shapes(found, spacing=recipe.data.spacing)), device=device)
-        choices += patches
+        size, more = _patch(recipe, _median(_shapes(found, spacing=recipe.data.spacing)), device=device)
+        choices += more
     cases = round(len(found.cases) * recipe.data.split.train)
     return [
         *choices,
@@ -206,7 +207,7 @@ def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Ch
         *_length(recipe),
         *_metric(recipe),
         *_network(recipe, max(size), device=device),
-        *_augment(recipe, found.modality),
+        *_augment(recipe, found.modality, patches=patches),
         *_batch(recipe, size, cases=cases, device=device),
         *_folds(recipe, found.cases),
     ]
@@ -225,7 +226,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *_length(recipe),
         *_metric(recipe),
         *_network(recipe, max(seen), device=device),
-        *_augment(recipe, dataset.spec.modality),
+        *_augment(recipe, dataset.spec.modality, patches=bool(patches) or isinstance(recipe.data.patch, tuple)),
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
         *_sigma_data(recipe, dataset),
@@ -354,10 +355,10 @@ def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
 
 
-def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
+def _augment(recipe: Recipe, modality: str | None, *, patches: bool) -> list[Choice]:
     if recipe.data.augment != "auto":
         return []
-    ranges, reason = choose(modality, task=recipe.task)
+    ranges, reason = choose(modality, task=recipe.task, patches=patches)
     return [Choice("data.augment", {name: far for name, far in ranges._asdict().items() if far} or "none", reason)]
 
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters
+from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters, margin
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
@@ -124,32 +124,37 @@ class Segment:
         places = [slot * self.draws + draw for slot in batch.slots for draw in range(self.draws)]
         t = self.process.times(stratified(draws, places, self.draws * self.batch))
         images, masks = self.varied(*self.read(batch.rows, noise), noise)
+        masks = masks.repeat_interleave(self.draws * len(images) // len(masks), 0)
         return self._terms(network, images, masks, t, noise, self.objective)
 
     def read(self, rows: Sequence[int], noise: Noise) -> tuple[Data, DrawnMasks]:
-        """Images, and of each a mask for every draw: each of one reader, drawn.
+        """Images, and of each a mask for every draw, of a reader that is drawn; one where there is but one reader.
 
         Of large images patches, with what augmentation needs around them.
         """
-        whose = _each(rows, self.draws)
-        readers = drawn_readers(self.dataset, whose, noise.repeated(self.draws))
+        each = self.draws if self.dataset.spec.readers > 1 else 1
+        readers = drawn_readers(self.dataset, _each(rows, each), noise.repeated(each))
         if self.patches is None:
-            return self.dataset.images(rows, self.device), self.dataset.masks(whose, readers, self.device)
-        corners = self.patches.corners(rows, readers[:: self.draws], noise)
-        return self._cut(rows, corners, readers)
+            images = self.dataset.images(rows, self.device)
+            return images, self.dataset.masks(_each(rows, each), readers, self.device)
+        corners = self.patches.corners(rows, readers[::each], noise)
+        return self._cut(rows, corners, readers, margin(self.augment, self.patches.size))
 
     def _cut(
-        self, rows: Sequence[int], corners: Sequence[Sequence[int]], readers: Sequence[int]
+        self, rows: Sequence[int], corners: Sequence[Sequence[int]], readers: Sequence[int], beyond: Sequence[int]
     ) -> tuple[Data, DrawnMasks]:
-        """Patches that begin at these corners; as many readers' masks of each as there are readers for it."""
+        """Patches that begin at these corners, and so much beyond on all sides; the masks of these readers."""
         assert self.patches is not None
-        size, each = self.patches.size, len(readers) // len(rows)
-        images = self.dataset.image_crops(rows, corners, size, self.device)
-        return images, self.dataset.mask_crops(_each(rows, each), _each(corners, each), size, readers, self.device)
+        starts = [[start - more for start, more in zip(corner, beyond, strict=True)] for corner in corners]
+        size = [side + 2 * more for side, more in zip(self.patches.size, beyond, strict=True)]
+        each = len(readers) // len(rows)
+        images = self.dataset.image_crops(rows, starts, size, self.device)
+        return images, self.dataset.mask_crops(_each(rows, each), _each(starts, each), size, readers, self.device)
 
-    def varied(self, images: Data, masks: DrawnMasks, noise: Noise) -> tuple[Data, DrawnMasks]:
+    def varied(self, images: Tensor, masks: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """What was read, augmented."""
-        return _moved(images, masks, draw_parameters(self.augment, noise, images))
+        size = tuple(images.shape[2:]) if self.patches is None else self.patches.size
+        return _moved(images, masks, draw_parameters(self.augment, noise, images, size), size)
 
     def _terms(
         self, network: nn.Module, images: Data, masks: DrawnMasks, t: PerDraw, noise: Noise, objective: Objective
@@ -255,7 +260,8 @@ class Segment:
         """As they are: whole, or the same patches each time."""
         if self.patches is None:
             return self.dataset.images(rows, self.device), self.dataset.masks(rows, None, self.device)
-        return self._cut(rows, self.patches.corners(rows, [0] * len(rows), noise), [0] * len(rows))
+        readers = [0] * len(rows)
+        return self._cut(rows, self.patches.corners(rows, readers, noise), readers, [0] * len(self.patches.size))
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
@@ -287,10 +293,10 @@ def _each(items: Sequence[_Item], times: int) -> list[_Item]:
     return [item for item in items for _ in range(times)]
 
 
-def _moved(images: Data, masks: DrawnMasks, parameters: Parameters) -> tuple[Data, DrawnMasks]:
-    """Augmented images, and of each the masks of all its draws."""
+def _moved(images: Tensor, masks: Tensor, parameters: Parameters, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Augmented images of a size, and of each all its masks."""
     draws = len(masks) // len(images)
-    moved = [apply(images, masks[draw::draws], parameters) for draw in range(draws)]
+    moved = [apply(images, masks[draw::draws], parameters, size) for draw in range(draws)]
     together = torch.stack([mask for _, mask in moved if mask is not None], 1).flatten(0, 1)
     return moved[0][0], together
 
