@@ -1,0 +1,94 @@
+"""Masks of images that are seen once: whole and window by window, kept or looked at again."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sfumato.builder.process import build_process
+from sfumato.builder.sampling import build_sampler
+from sfumato.networks.amortised import Amortised
+from sfumato.recipe import load_recipe
+from sfumato.tasks import seen as module
+from sfumato.tasks.segment import draw_masks
+from sfumato.tasks.task import last
+
+CLASSES, STRIDE = 3, 4
+
+
+@pytest.fixture(scope="module")
+def network() -> Amortised:
+    """Weights of some size everywhere, so that state, image and refinement all show."""
+    made = Amortised(
+        channels_in=CLASSES, channels_out=CLASSES, channels_mask=CLASSES, channels_condition=1, channels=8,
+        multipliers=(1, 2, 2, 2), draw_channels=8, stride=STRIDE,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return made.eval().requires_grad_(False)
+
+
+def drawn(network: nn.Module, images: Tensor, seeds: list[int], window: tuple[int, int] | None) -> Tensor:
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-3", "sample.steps=3", "sample.sampler=ddim"])
+    process = build_process(recipe)
+    sampler = build_sampler(recipe.sample, process, critical=-3.0)
+    return last(draw_masks(process, network, sampler, images, CLASSES, seeds=seeds, window=window)).x0
+
+
+def images(*size: int) -> Tensor:
+    return torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("size", [(64, 96), (61, 83), (30, 70)])
+def test_a_mask_of_many_windows_has_the_size_of_the_image_and_adds_up(
+    network: Amortised, size: tuple[int, ...]
+) -> None:
+    x0 = drawn(network, images(*size), [1, 2], (32, 32))
+    assert x0.shape == (2, CLASSES, *size)
+    assert float((((x0 + 1) / 2).sum(1) - 1).abs().max()) < 1e-5
+
+
+def test_a_window_that_covers_the_image_changes_nothing(network: Amortised) -> None:
+    whole = drawn(network, images(61, 83), [1, 2], None)
+    for window in ((61, 83), (64, 84), (512, 512)):
+        assert torch.equal(drawn(network, images(61, 83), [1, 2], window), whole)
+
+
+def test_a_member_depends_on_its_image_and_seed_alone(network: Amortised) -> None:
+    pair = images(61, 83)
+    together = drawn(network, pair[[0, 0, 1]], [5, 6, 5], (32, 32))
+    assert torch.equal(drawn(network, pair[:1], [5], (32, 32))[0], together[0])
+    assert torch.equal(drawn(network, pair[1:], [5], (32, 32))[0], together[2])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_what_is_not_kept_is_seen_again_to_the_same_bits(network: Amortised, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    encode = Amortised.encode
+    monkeypatch.setattr(Amortised, "encode", lambda self, image: looked.append(1) or encode(self, image))
+    kept = drawn(network, images(64, 64)[:1], [1], (32, 32))
+    once = len(looked)
+    monkeypatch.setattr(module, "KEPT_BYTES", 0)
+    again = drawn(network, images(64, 64)[:1], [1], (32, 32))
+    assert torch.equal(again, kept) and once == 9 and len(looked) - once > 3 * 9
+
+
+def test_windows_of_state_and_image_are_the_same(network: Amortised) -> None:
+    for size in ((64, 96), (61, 83), (257, 129)):
+        found = module.seen(network, images(*size), (32, 40))
+        assert found is not None
+        for small, place in zip(found.states.places, found._pixels.places, strict=True):
+            for few, many in zip(small[1:], place[1:], strict=True):
+                assert isinstance(few, slice) and isinstance(many, slice)
+                assert (many.start, many.stop) == (STRIDE * few.start, STRIDE * few.stop)
+
+
+def test_far_windows_do_not_change_an_answer(network: Amortised) -> None:
+    """A window's estimate depends on what it sees: changing the image far away changes nothing in the first call."""
+    one, two = images(32, 160)[:1], images(32, 160)[:1].clone()
+    two[..., 128:] = 0.5
+    first, second = (module.seen(network, each, (32, 32)) for each in (one, two))
+    assert first is not None and second is not None
+    assert torch.equal(first.of_windows([0]).logits, second.of_windows([0]).logits)
+    assert not torch.equal(first.of_windows([8]).logits, second.of_windows([8]).logits)
