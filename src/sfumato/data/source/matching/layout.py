@@ -40,6 +40,7 @@ from sfumato.data.source.matching.several import NO_LABELS, read_several
 from sfumato.data.source.matching.together import without_joint_masks
 from sfumato.data.source.matching.trees import refuse_trees
 from sfumato.data.source.matching.unlabelled import without_encrypted, without_unlabelled
+from sfumato.data.source.matching.witness import photographs_and_drawn
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.people.labelled import about_cases
 from sfumato.data.source.picture import Picture
@@ -206,9 +207,9 @@ def _bare(parted: Parted, readings: Readings) -> list[str]:
 def _flags_for_pairs(read: _Read, entries: Sequence[SourceFile]) -> str:
     """The flags that pair the images and masks without a partner; empty where none do."""
     bare, orphans = set(read.matched.bare), set(read.matched.orphans)
-    images = [entry for entry in entries if entry.locator in bare]
+    images, drawn = photographs_and_drawn([entry for entry in entries if entry.locator in bare])
     masks = [entry for entry in entries if entry.locator in orphans]
-    return flags_for_pairs(images, masks, entries, kept=len(read.images))
+    return flags_for_pairs(images, [*masks, *drawn], entries, kept=len(read.images))
 
 
 def _arranged(parted: Parted, readings: Readings, read: _Read, class_level: int, *, labelled: bool) -> Arranged:

@@ -27,7 +27,7 @@ from sfumato.data.source.matching.renamed import (
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import told_folders
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.words import qualifier, tokens
+from sfumato.data.source.words import READERS, qualifier, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -148,7 +148,28 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[So
         else:
             found.add(mask, hit)
     bare = [image.entry.locator for image in images if image.entry.locator not in found.taken]
-    return Matched(dict(found.owned), found.channels, bare, found.orphans, notes)
+    owned = _by_folders_above(found.owned, {image.entry.locator: image for image in images})
+    return Matched(owned, found.channels, bare, found.orphans, notes)
+
+
+def _by_folders_above(owned: Mapping[str, list[Owned]], images: Mapping[str, Picture]) -> dict[str, list[Owned]]:
+    """The masks with the folders above theirs too, where some image has several of one folder and name.
+
+    `masks/a.png` and `vague areas/masks/a.png`; what the image lies in too tells nothing, and readers draw the same.
+    """
+    if all(len({(mask.folder, mask.rest) for mask in masks}) == len(masks) for masks in owned.values()):
+        return dict(owned)
+    return {image: [_with_folders_above(mask, images.get(image)) for mask in masks] for image, masks in owned.items()}
+
+
+def _with_folders_above(mask: Owned, image: Picture | None) -> Owned:
+    above = {part.casefold() for part in image.entry.parts[:-1]} if image else set[str]()
+    apart = [part for part in mask.entry.parts[:-1] if part.casefold() not in above and not _says_reader(part)]
+    return mask._replace(folder="/".join(apart)) if mask.folder else mask
+
+
+def _says_reader(folder: str) -> bool:
+    return any(token.text in READERS for token in tokens(folder))
 
 
 @dataclass

@@ -46,11 +46,11 @@ def flags_for_pairs(
         among: all files of the source, to which patterns apply.
         kept: how many images have masks already: patterns that find fewer are no way.
     """
-    bare = {one.locator for one in images}
+    bare, orphans = {one.locator for one in images}, {one.locator for one in masks}
     told = list[str]()
     for alternatives in _proposals(images, masks):
         for patterns in alternatives:
-            if _pairs(patterns, among, bare) > max(1, kept):
+            if _pairs(patterns, among, bare, orphans) > max(1, kept):
                 told.append(patterns.flags())
                 break
     return ", or ".join(told[:_SHOWN]) or _flags_by_one_number(images, masks, among)
@@ -128,13 +128,17 @@ def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
     return next(mask.parts[:-1] for mask in masks if os.path.dirname(mask.locator) == folder)  # noqa: PTH120
 
 
-def _pairs(patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
-    """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
+def _pairs(
+    patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str], masks: AbstractSet[str]
+) -> int:
+    """How many images patterns find masks for; none where most masks have no image, or one is taken for the other."""
     matched = patterns.matched(among)
     if matched is None:
         return 0
     drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
-    return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
+    if len(matched.orphans) >= len(drawn) or not images.isdisjoint(drawn) or not masks.isdisjoint(matched.owned):
+        return 0
+    return len(matched.owned)
 
 
 def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPair | None:
