@@ -29,7 +29,7 @@ from sfumato.data.source.matching.byhand import as_meant, by_patterns, is_called
 from sfumato.data.source.matching.channels import channel_names, put_together
 from sfumato.data.source.matching.kinds import told_masks
 from sfumato.data.source.matching.making import make_cases
-from sfumato.data.source.matching.paired import way_of_paired
+from sfumato.data.source.matching.paired import way_of_drawn, way_of_paired
 from sfumato.data.source.matching.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.matching.pooled import without_pools
 from sfumato.data.source.matching.previews import lies_among_previews, without_previews
@@ -57,6 +57,7 @@ class Arranged(NamedTuple):
         ignore: the value of pixels that say nothing, where masks of the field of view were found.
         channels: how the names of the files of an image of several end, in their order.
         bare_alone: whether all that was left out are images without a mask.
+        partners: see `DiscoveredDataset`.
     """
 
     cases: list[Case]
@@ -66,12 +67,19 @@ class Arranged(NamedTuple):
     ignore: int | None = None
     channels: tuple[str, ...] = ()
     bare_alone: bool = False
+    partners: str = ""
 
     def found(self, form: str) -> DiscoveredDataset:
         """The same as what was found in a source."""
         found = finalise_dataset(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
-        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone)
+        return found._replace(
+            mask_names=names,
+            ignore=self.ignore,
+            channels=self.channels,
+            bare_alone=self.bare_alone,
+            partners=self.partners,
+        )
 
 
 def match_masks(
@@ -115,10 +123,11 @@ def match_masks(
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     read = _read(parted, readings, entries, hints)
+    partners = _partners(parted, read, entries, apart=masks is not None) if read.matched.unpaired else _NO_PARTNERS
     if (read.matched.unpaired and not hints.drop_unpaired) or not read.images:
-        pairs = _flags_for_pairs(read, entries) if masks is None else ""
-        raise read.matched.complaint(kept=len(read.images), pairs=pairs, way=way_of_paired(parted))
-    return _arranged(parted, readings, read, hints.class_level, labelled=labelled)
+        raise read.matched.complaint(kept=len(read.images), pairs=partners.pairs, way=partners.way)
+    arranged = _arranged(parted, readings, read, hints.class_level, labelled=labelled)
+    return arranged._replace(partners=partners.pairs or partners.way)
 
 
 def _as_taught(
@@ -202,6 +211,22 @@ def _bare(parted: Parted, readings: Readings) -> list[str]:
     channels = {image.entry.locator for group in parted.matched.channels.values() for image in group[1:]}
     images = [image.entry.locator for image in parted.images]
     return [image for image in images if image not in readings.masks and image not in channels]
+
+
+class _Partners(NamedTuple):
+    """Flags for images and masks without a partner: `pairs` gives them one, `way` names those alone that have one."""
+
+    pairs: str
+    way: str
+
+
+_NO_PARTNERS = _Partners("", "")
+
+
+def _partners(parted: Parted, read: _Read, entries: Sequence[SourceFile], *, apart: bool) -> _Partners:
+    """The flags for what has no partner; those that pair it only where masks are no folder `apart`."""
+    pairs = "" if apart else _flags_for_pairs(read, entries)
+    return _Partners(pairs, way_of_paired(parted) or way_of_drawn(read.matched, entries))
 
 
 def _flags_for_pairs(read: _Read, entries: Sequence[SourceFile]) -> str:

@@ -1,4 +1,4 @@
-"""The patterns of the images that have masks, where other pictures of their names stand beside them without any."""
+"""The patterns of images that have masks, and of these, where others of their names stand beside them without any."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.matching.byhand import compiled
-from sfumato.data.source.matching.pairing import Parted
+from sfumato.data.source.matching.pairing import Matched, Parted
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.matching.ways import patterns_of
+from sfumato.data.source.matching.ways import patterns_of, ways_of_kinds
 from sfumato.data.source.patterns import pattern
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import read_folder
@@ -40,6 +40,16 @@ def way_of_paired(parted: Parted) -> str:
     if _fitting(meant, others) or _fitting(of_masks, others):
         return ""
     return PatternPair(image_pattern, mask_pattern).flags()
+
+
+def way_of_drawn(matched: Matched, entries: Sequence[SourceFile]) -> str:
+    """The patterns of masks that have images, where those without have the names of others; empty for any others."""
+    orphans = set(matched.orphans)
+    others = [entry for entry in entries if entry.locator in orphans]
+    names = {mask.entry.stem for masks in matched.owned.values() for mask in masks}
+    if matched.bare or not others or any(entry.stem not in names for entry in others):
+        return ""
+    return ", or ".join(ways_of_kinds(matched.owned, others))
 
 
 def _are_further(bare: Sequence[Picture], paired: Sequence[Picture]) -> bool:

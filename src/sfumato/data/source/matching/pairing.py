@@ -69,7 +69,7 @@ class Matched(NamedTuple):
         Args:
             kept: how many images have masks.
             pairs: the flags that pair what has no partner.
-            way: the patterns of these alone, where what has none are further pictures of them.
+            way: the patterns of these alone, where what has none are further pictures or masks of them.
         """
         lists = list[str]()
         if self.bare:
@@ -79,7 +79,10 @@ class Matched(NamedTuple):
         remedy = f"give the folder of the masks with --masks, say how the names go together ({pairs or self._flags()})"
         remedy += self._without_these(kept)
         if way:
-            remedy += f"; if these are other pictures of images that have masks, name the images alone: {way}"
+            further = "other pictures of images that have masks, name the images alone"
+            if not self.bare:
+                further = "other masks of images that have some, name those that are meant"
+            remedy += f"; if these are {further}: {way}"
         return DataError(
             "\n  ".join(lists),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",

@@ -27,25 +27,28 @@ def with_reader(ways: Sequence[str]) -> str:
     return f"{start}{{reader}}{end}" if "{id}" in start + end else ""
 
 
-def way_of(owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool]) -> str:
+def way_of(
+    owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool], others: Sequence[SourceFile] = ()
+) -> str:
     """The flags by which the masks that are wanted are meant alone; empty where there are none such.
 
     Args:
         owned: the masks of each image.
         wanted: whether a mask is of the kind; where an image has several, their folders tell readers.
+        others: masks without an image, which are not meant.
     """
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
     for patterns in _patterns(pairs) if pairs else ():
-        if _give(patterns, owned, pairs):
+        if _give(patterns, owned, pairs, others):
             return patterns.flags()
     return ""
 
 
-def ways_of_kinds(owned: Mapping[str, Sequence[Owned]]) -> Iterator[str]:
-    """The flags by which the masks of each kind are meant alone, of the first kinds."""
+def ways_of_kinds(owned: Mapping[str, Sequence[Owned]], others: Sequence[SourceFile] = ()) -> Iterator[str]:
+    """The flags by which the masks of each kind are meant alone, of the first kinds; see `way_of`."""
     kinds = {(mask.folder, mask.rest): mask for masks in owned.values() for mask in masks}
     for kind in islice(kinds.values(), _MOST):
-        if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind)):
+        if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind), others):
             yield found
 
 
@@ -95,10 +98,15 @@ def _names(image: str, mask: Owned) -> PatternPair:
     return PatternPair(Path(found.images).name, Path(found.masks).name)
 
 
-def _give(patterns: PatternPair, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
+def _give(
+    patterns: PatternPair,
+    owned: Mapping[str, Sequence[Owned]],
+    pairs: Sequence[tuple[str, Owned]],
+    others: Sequence[SourceFile],
+) -> bool:
     """Whether patterns give these pairs and no others, among all images and masks."""
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
-    matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks)])
+    matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks), *others])
     if matched is None or matched.orphans:
         return False
     found = {(image, mask.entry.locator) for image, masks in matched.owned.items() for mask in masks}
