@@ -29,6 +29,7 @@ from sfumato.data.source.matching.byhand import as_meant, by_patterns, is_called
 from sfumato.data.source.matching.channels import channel_names, put_together
 from sfumato.data.source.matching.kinds import told_masks
 from sfumato.data.source.matching.making import make_cases
+from sfumato.data.source.matching.ongrid import ways_on_grid
 from sfumato.data.source.matching.paired import way_of_drawn, way_of_paired
 from sfumato.data.source.matching.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.matching.pooled import without_pools
@@ -123,11 +124,12 @@ def match_masks(
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     read = _read(parted, readings, entries, hints)
-    partners = _partners(parted, read, entries, apart=masks is not None) if read.matched.unpaired else _NO_PARTNERS
+    partners = _partners(parted, read, entries, apart=masks is not None)
     if (read.matched.unpaired and not hints.drop_unpaired) or not read.images:
-        raise read.matched.complaint(kept=len(read.images), pairs=partners.pairs, way=partners.way)
+        kept = 0 if partners.on_grid else len(read.images)
+        raise read.matched.complaint(kept=kept, pairs=partners.pairs or partners.on_grid, way=partners.way)
     arranged = _arranged(parted, readings, read, hints.class_level, labelled=labelled)
-    return arranged._replace(partners=partners.pairs or partners.way)
+    return arranged._replace(partners=partners.pairs or partners.on_grid or partners.way)
 
 
 def _as_taught(
@@ -214,19 +216,34 @@ def _bare(parted: Parted, readings: Readings) -> list[str]:
 
 
 class _Partners(NamedTuple):
-    """Flags for images and masks without a partner: `pairs` gives them one, `way` names those alone that have one."""
+    """Flags for images and masks without a partner.
 
-    pairs: str
-    way: str
+    Attributes:
+        pairs: those that give them one.
+        way: those that name the others alone.
+        on_grid: those of images on whose grid the masks lie that names give to others.
+    """
 
-
-_NO_PARTNERS = _Partners("", "")
+    pairs: str = ""
+    way: str = ""
+    on_grid: str = ""
 
 
 def _partners(parted: Parted, read: _Read, entries: Sequence[SourceFile], *, apart: bool) -> _Partners:
     """The flags for what has no partner; those that pair it only where masks are no folder `apart`."""
-    pairs = "" if apart else _flags_for_pairs(read, entries)
-    return _Partners(pairs, way_of_paired(parted) or way_of_drawn(read.matched, entries))
+    if not read.matched.unpaired:
+        return _Partners()
+    pairs, on_grid = ("", "") if apart else (_flags_for_pairs(read, entries), _flags_on_grid(read.matched, entries))
+    return _Partners(pairs, way_of_paired(parted) or way_of_drawn(read.matched, entries), on_grid)
+
+
+def _flags_on_grid(matched: Matched, entries: Sequence[SourceFile]) -> str:
+    """The flags of images without a mask, where the masks of others lie on their grid; empty where they do not."""
+    if not matched.bare or not matched.owned:
+        return ""
+    image, masks = next(iter(matched.owned.items()))
+    channels = [channel.entry.locator for channel in matched.channels.get(image, ())]
+    return ways_on_grid(channels or [image], masks[0].entry.locator, entries)
 
 
 def _flags_for_pairs(read: _Read, entries: Sequence[SourceFile]) -> str:
