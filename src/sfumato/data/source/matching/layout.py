@@ -30,7 +30,7 @@ from sfumato.data.source.matching.channels import channel_names, put_together
 from sfumato.data.source.matching.kinds import told_masks
 from sfumato.data.source.matching.making import make_cases
 from sfumato.data.source.matching.ongrid import ways_on_grid
-from sfumato.data.source.matching.paired import way_of_drawn, way_of_paired
+from sfumato.data.source.matching.paired import way_of_paired, ways_of_drawn
 from sfumato.data.source.matching.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.matching.pooled import without_pools
 from sfumato.data.source.matching.previews import lies_among_previews, without_previews
@@ -127,9 +127,10 @@ def match_masks(
     partners = _partners(parted, read, entries, apart=masks is not None)
     if (read.matched.unpaired and not hints.drop_unpaired) or not read.images:
         kept = 0 if partners.on_grid else len(read.images)
-        raise read.matched.complaint(kept=kept, pairs=partners.pairs or partners.on_grid, way=partners.way)
+        pairs = partners.pairs or partners.on_grid
+        raise read.matched.complaint(kept=kept, pairs=pairs, images=partners.images, masks=partners.masks)
     arranged = _arranged(parted, readings, read, hints.class_level, labelled=labelled)
-    return arranged._replace(partners=partners.pairs or partners.on_grid or partners.way)
+    return arranged._replace(partners=next(filter(None, partners), ""))
 
 
 def _as_taught(
@@ -220,13 +221,15 @@ class _Partners(NamedTuple):
 
     Attributes:
         pairs: those that give them one.
-        way: those that name the others alone.
         on_grid: those of images on whose grid the masks lie that names give to others.
+        images: those of images that have masks alone, where the others are other pictures of them.
+        masks: those of one kind of masks, where images have several.
     """
 
     pairs: str = ""
-    way: str = ""
     on_grid: str = ""
+    images: str = ""
+    masks: str = ""
 
 
 def _partners(parted: Parted, read: _Read, entries: Sequence[SourceFile], *, apart: bool) -> _Partners:
@@ -234,7 +237,8 @@ def _partners(parted: Parted, read: _Read, entries: Sequence[SourceFile], *, apa
     if not read.matched.unpaired:
         return _Partners()
     pairs, on_grid = ("", "") if apart else (_flags_for_pairs(read, entries), _flags_on_grid(read.matched, entries))
-    return _Partners(pairs, way_of_paired(parted) or way_of_drawn(read.matched, entries), on_grid)
+    drawn = "" if apart else ways_of_drawn(read.matched, entries)
+    return _Partners(pairs, on_grid, images=way_of_paired(parted), masks=drawn)
 
 
 def _flags_on_grid(matched: Matched, entries: Sequence[SourceFile]) -> str:

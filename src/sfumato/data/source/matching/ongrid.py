@@ -72,6 +72,16 @@ def _lies_on(image: str, mask: str) -> bool:
     return isinstance(laid, Laid) and laid.box is None
 
 
+def lies_on(image: str, mask: str) -> bool:
+    """Whether a mask lies on an image, perhaps as a box of it; of pictures nothing is asked."""
+    if not all(file.lower().endswith(FILES) for file in (image, mask)):
+        return True
+    try:
+        return isinstance(find_laid(read_header(Path(image)), read_header(Path(mask))), Laid)
+    except DataError:
+        return False
+
+
 def _gives(way: PatternPair, entries: Sequence[SourceFile]) -> bool:
     """Whether patterns give images their masks, and leave few masks without."""
     matched = way.matched(entries)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.matching.begun import ways_of_mask_folders
 from sfumato.data.source.matching.byhand import compiled
 from sfumato.data.source.matching.pairing import Matched, Parted
 from sfumato.data.source.matching.pattern_pair import PatternPair
@@ -42,14 +43,17 @@ def way_of_paired(parted: Parted) -> str:
     return PatternPair(image_pattern, mask_pattern).flags()
 
 
-def way_of_drawn(matched: Matched, entries: Sequence[SourceFile]) -> str:
-    """The patterns of masks that have images, where those without have the names of others; empty for any others."""
+def ways_of_drawn(matched: Matched, entries: Sequence[SourceFile]) -> str:
+    """The patterns of masks where those without an image may be other masks of images that have some; else empty."""
     orphans = set(matched.orphans)
     others = [entry for entry in entries if entry.locator in orphans]
-    names = {mask.entry.stem for masks in matched.owned.values() for mask in masks}
-    if matched.bare or not others or any(entry.stem not in names for entry in others):
+    drawn = [mask.entry for masks in matched.owned.values() for mask in masks]
+    if not others or not drawn:
         return ""
-    return ", or ".join(ways_of_kinds(matched.owned, others))
+    names = {entry.stem for entry in drawn}
+    if not matched.bare and all(entry.stem in names for entry in others):
+        return ", or ".join(ways_of_kinds(matched.owned, others))
+    return ", or ".join(ways_of_mask_folders([*drawn, *others], entries))
 
 
 def _are_further(bare: Sequence[Picture], paired: Sequence[Picture]) -> bool:

@@ -33,11 +33,19 @@ from sfumato.wording import counted
 
 
 class Owned(NamedTuple):
-    """A mask of an image: its file, its folder below the group, and what its name has beyond that of the image."""
+    """A mask of an image.
+
+    Attributes:
+        entry: its file.
+        folder: its folder below the group.
+        rest: what its name has beyond that of the image.
+        said: its class as a person's pattern finds it, word for word; empty without one.
+    """
 
     entry: SourceFile
     folder: str
     rest: str
+    said: str = ""
 
 
 class Matched(NamedTuple):
@@ -63,26 +71,27 @@ class Matched(NamedTuple):
             counts.append(counted(len(self.orphans), "mask without an image", "masks without an image"))
         return ", ".join(counts)
 
-    def complaint(self, *, kept: int, pairs: str = "", way: str = "") -> DataError:
+    def complaint(self, *, kept: int, pairs: str = "", images: str = "", masks: str = "") -> DataError:
         """The error that lists them all; leaving them out helps where more is kept than lost.
 
         Args:
             kept: how many images have masks.
             pairs: the flags that pair what has no partner.
-            way: the patterns of these alone, where what has none are further pictures or masks of them.
+            images: the patterns of these alone, where what has none are other pictures of them.
+            masks: the patterns of one kind of masks, where those without an image are another kind.
         """
         lists = list[str]()
         if self.bare:
             lists.append(_without_partner("image", self.bare, "mask", self.orphans))
         if self.orphans:
             lists.append(_without_partner("mask", self.orphans, "image", self.bare))
-        remedy = f"give the folder of the masks with --masks, say how the names go together ({pairs or self._flags()})"
+        names = f" ({pairs or self._flags()})" if pairs or not (images or masks) else ""
+        remedy = f"give the folder of the masks with --masks, say how the names go together{names}"
         remedy += self._without_these(kept)
-        if way:
-            further = "other pictures of images that have masks, name the images alone"
-            if not self.bare:
-                further = "other masks of images that have some, name those that are meant"
-            remedy += f"; if these are {further}: {way}"
+        if images:
+            remedy += f"; if these are other pictures of images that have masks, name the images alone: {images}"
+        if masks:
+            remedy += f"; if these are other masks of images that have some, name those that are meant: {masks}"
         return DataError(
             "\n  ".join(lists),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",

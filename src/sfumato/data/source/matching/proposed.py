@@ -22,11 +22,12 @@ from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
+from sfumato.data.source.matching.begun import patterns_of_beginnings
 from sfumato.data.source.matching.byhand import images_by
 from sfumato.data.source.matching.numbered import patterns_by_numbers, patterns_by_one_number
 from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.patterns import common_start
+from sfumato.data.source.patterns import channels_in, common_start
 
 _NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
@@ -73,6 +74,7 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
     if of_cases is not None:
         return [[of_cases]]
     return [
+        *([one] for one in patterns_of_beginnings(images, masks)),
         *_patterns_of_kinds(images, masks),
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
@@ -240,16 +242,6 @@ def _by_folder(entries: Iterable[SourceFile]) -> Mapping[str, list[SourceFile]]:
 def _of_readers(masks: Sequence[str]) -> str:
     """The first mask that is numbered, else the first."""
     return next((mask for mask in masks if _NUMBER.fullmatch(_stem(mask))), masks[0])
-
-
-def channels_in(names: Sequence[str]) -> str:
-    """The names of the images of a case, with {channel} for what differs in them."""
-    if len(names) == 1:
-        return names[0]
-    start = re.sub(r"[^ _.-]+$", "", common_start(names))
-    end = common_start([name[::-1] for name in names])[::-1]
-    end = end[re.search(r"[ _.-]|$", end).start() :]  # type: ignore[union-attr]
-    return f"{start}{{channel}}{end}"
 
 
 def _readers(name: str, masks: Sequence[str]) -> str:
