@@ -36,7 +36,7 @@ from sfumato.data.source.people.persons import (
     said_by_names,
     without_classes,
 )
-from sfumato.data.source.people.pieces import grouped_by_names, in_variants
+from sfumato.data.source.people.pieces import counted_by_number, grouped_by_names, in_variants
 from sfumato.data.source.people.spelt_alike import with_patients_spelt_alike
 from sfumato.wording import counted
 
@@ -125,6 +125,8 @@ def _guesses(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool)
     order = [told, tags, by_name] if found.form == "table" or found.patients_by else [tags, by_name, told]
     if speaking and not any(map(any, order)):
         order = [grouped_by_names(names)]
+        if found.has_masks and not any(order[0]):
+            order = [counted_by_number(names)]
     guesses = list[_Guess | None]()
     for of_case, by_folder, by_tag in zip(zip(*order, strict=True), told, tags, strict=True):
         patient = next(filter(None, of_case), None)

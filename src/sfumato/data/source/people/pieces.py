@@ -7,6 +7,7 @@
     xy17_ses-2.png, xy17_20190301.png       one of several visits                      xy17
     14-22549/40X/14-22549-40-001.png        begins with the name of a folder           14-22549
     CNV-1016042-1.png, CNV-1016042-2.png    a long number, and pictures of it          1016042
+    7_1.tif, 7_2.tif ... 7_120.tif          numbers that count on, with masks          7
     derm/a7.png, clinic/a7.png              one of several variants                    a7
 
 A name may have several such ends (`xy17_ses-2_L_slice003`): they are taken off until none is left, since a guess that
@@ -74,6 +75,11 @@ _LONG = re.compile(
 )
 """A long number that is no date, and the number of a picture behind it."""
 
+_TWO_NUMBERS = re.compile(rf"(?P<who>\d+){APART}+(?P<count>\d+)")
+
+_PERSONS, _IMAGES = 4, 5
+"""So many persons, and images of each, at least where two numbers tell them."""
+
 NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{_SERIES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
@@ -110,6 +116,25 @@ def _long_numbers(names: Sequence[Name]) -> list[str | None]:
         match["number"] if whole else _in(name, match["who"])
         for name, match in zip(names, filter(None, found), strict=True)
     ]
+
+
+def counted_by_number(names: Sequence[Name]) -> list[str | None]:
+    """The first of two numbers of each name, where the second counts the images of each from 1 on: `7_1` to `7_120`.
+
+    All have about as many. Images of masks alone are asked: the first number of others may be their class.
+    """
+    found = [_TWO_NUMBERS.fullmatch(name.stem) for name in names]
+    counts = defaultdict[str, list[int]](list)
+    for name, match in zip(names, found, strict=True):
+        if match is None:
+            return [None] * len(names)
+        counts[_in(name, match["who"])].append(int(match["count"]))
+    sizes = sorted(map(len, counts.values()))
+    count_on = sum(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    alike = len(sizes) >= _PERSONS and sizes[0] >= _IMAGES and 2 * sizes[0] > sizes[-1]
+    if not alike or count_on < NEARLY_ALL * len(counts):
+        return [None] * len(names)
+    return [_in(name, match["who"]) for name, match in zip(names, filter(None, found), strict=True)]
 
 
 def _codes_above(names: Sequence[Name]) -> list[str | None]:
