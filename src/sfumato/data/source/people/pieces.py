@@ -17,6 +17,7 @@ stops at one of them tears a person.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import takewhile
 
 from sfumato.data.source.people.divisions import is_division, is_origin, is_variant
@@ -75,6 +76,9 @@ _LONG = re.compile(
 )
 """A long number that is no date, and the number of a picture behind it."""
 
+_SERIES = 10
+"""Series of a case have numbers below, also where some of them are left out."""
+
 _TWO_NUMBERS = re.compile(rf"(?P<who>\d+){APART}+(?P<count>\d+)")
 
 _PERSONS, _IMAGES = 4, 5
@@ -99,23 +103,30 @@ def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
 
 
 def _long_numbers(names: Sequence[Name]) -> list[str | None]:
-    """The long number of each name that has the number of a picture behind it; none where these do not count on.
+    """The long number of each name that has the number of a picture behind it; none where these do not count.
 
-    Names that begin with their folder, which is a class, are of one person wherever the number comes again.
+    Names without a long number stand alone. Names that begin with their folder, which is a class, are of one person
+    wherever the number comes again.
     """
-    found = list(takewhile(bool, (_LONG.fullmatch(name.stem) for name in names)))
+    found = [_LONG.fullmatch(name.stem) for name in names]
     counts = defaultdict[str, set[int]](set)
     for match in filter(None, found):
         counts[match["who"]].add(int(match["count"]))
     several = [numbers for numbers in counts.values() if len(numbers) > 1]
-    on = sum(max(numbers) - min(1, min(numbers)) < len(numbers) for numbers in several)
-    if len(found) < len(names) or 2 * on < max(1, len(several)):
+    on = sum(_count(numbers) for numbers in several)
+    others = [name for name, match in zip(names, found, strict=True) if match is None]
+    if any(re.search(r"\d{5}", name.stem) for name in others) or 2 * on < max(1, len(several)):
         return [None] * len(names)
     whole = all(map(begins_with_folder, names))
-    return [
-        match["number"] if whole else _in(name, match["who"])
-        for name, match in zip(names, filter(None, found), strict=True)
-    ]
+    groups = list[str | None]()
+    for name, match in zip(names, found, strict=True):
+        groups.append(match and (match["number"] if whole else _in(name, match["who"])))
+    return groups
+
+
+def _count(numbers: AbstractSet[int]) -> bool:
+    """Whether numbers are those of pictures or series: they go on from 0 or 1, or have one digit; places have more."""
+    return max(numbers) - min(1, min(numbers)) < len(numbers) or max(numbers) < _SERIES
 
 
 def counted_by_number(names: Sequence[Name]) -> list[str | None]:
