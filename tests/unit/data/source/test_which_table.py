@@ -249,6 +249,21 @@ def test_a_table_of_how_names_begin_under_another_name_says_how_it_helps(tmp_pat
     assert find_cases(tmp_path, hints=ReadOptions(group_by=pattern)).patients == 4
 
 
+def test_a_column_of_0_and_1_may_be_the_class_by_whatever_name(tmp_path: Path) -> None:
+    rows = [(name, "0.3", dx, who) for name, dx, who in ROWS]
+    table(images(tmp_path) / "t.csv", "image,CDR,Glaucoma,patient", rows)
+    note = about(find_cases(tmp_path), "no column of t.csv was taken for the class")
+    assert note.endswith("--label-column 'Glaucoma' (2 classes)")
+    findings = ("Mass", "Edema", "Nodule", "Cyst", "Clip")
+    many = [(name, *(dx if place else "1" for place in range(5))) for name, dx, _ in ROWS]
+    table(
+        tmp_path / "t.csv",
+        ",".join(("image", *findings)),
+        [(*row[:1], "0" if row[0] == "im1" else "1", *row[2:]) for row in many],
+    )
+    assert not any("--label-column 'Mass'" in note for note in find_cases(tmp_path).notes)
+
+
 def test_packed_tables_are_told(tmp_path: Path) -> None:
     images(tmp_path, "a.png", "b.png")
     (tmp_path / "split.csv.gz").write_bytes(gzip.compress(b"image,split\na,train\nb,test\n"))

@@ -65,7 +65,7 @@ def ways_of_mask_folders(masks: Sequence[SourceFile], entries: Sequence[SourceFi
 
 def _of_folder(folder: PathParts, masks: Sequence[SourceFile], images: Sequence[SourceFile]) -> PatternPair | None:
     """The patterns of the masks of a folder, which end alike, and of images whose names begin like theirs."""
-    end = _common_end([mask.name for mask in masks])
+    end = re.sub(r"^(?:[ _.-]\d+)+(?=[ _.-])", "", _common_end([mask.name for mask in masks]))  # of a visit
     ids = {mask.name.removesuffix(end) for mask in masks}
     behind, folders = Counter[str](), list[PathParts]()
     for image in images:
@@ -88,9 +88,11 @@ def _common_end(names: Sequence[str]) -> str:
 
 
 def _tried(way: PatternPair, entries: Sequence[SourceFile]) -> str:
-    """The flags of patterns that give most of the masks that they fit an image; empty for others."""
+    """The flags of patterns that give most of the masks that they fit an image, of as many channels; else empty."""
     matched = way.matched(entries)
     if matched is None or len(matched.owned) <= len(matched.orphans):
+        return ""
+    if len({len(matched.channels.get(image, (image,))) for image in (*matched.owned, *matched.bare)}) > 1:
         return ""
     return way.flags() + (" --drop-unpaired" if matched.unpaired else "")
 
