@@ -165,12 +165,15 @@ def test_folders_of_masks_that_compete_are_named(tmp_path: Path) -> None:
 
 
 def test_further_masks_of_images_that_have_some_name_those_that_are_meant(tmp_path: Path) -> None:
-    for n in range(1, 4):
-        drawn = np.where(nuclei(n), 255, 0).astype(np.uint8)
-        save(tmp_path / "liver/images" / f"{n}.png", photo(n))
-        save(tmp_path / "liver/masks" / f"{n}.png", drawn)
-        save(tmp_path / "brain/images" / f"{n}.png", photo(10 + n))
-        save(tmp_path / "brain/masks" / f"{n}.png", drawn)
-        save(tmp_path / "vague/masks" / f"{n}.png", drawn)
+    """NuInsSeg in full: masks of vague areas have no image, as pictures beside have the name of theirs too."""
+    for organ in ("brain", "liver"):
+        for n in range(1, 4):
+            name = f"{organ}_{n}"
+            drawn = np.where(nuclei(n), 255, 0).astype(np.uint8)
+            save(tmp_path / organ / "tissue images" / f"{name}.png", photo(n))
+            save(tmp_path / organ / "label masks modify" / f"{name}.tif", nuclei(n))
+            save(tmp_path / organ / "mask binary" / f"{name}.png", drawn)
+            save(tmp_path / organ / "vague areas/mask binary" / f"{name}.png", np.flipud(drawn))
     (way,) = proposed(refused(tmp_path))
-    assert "vague" not in str(way.masks)
+    assert (way.images, way.masks) == ("*/tissue images/{id}.png", "*/mask binary/{id}.png")
+    assert len(find_cases(tmp_path, hints=way).cases) == 6

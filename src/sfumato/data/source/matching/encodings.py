@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from sfumato.data.borders import WHITE, has_white_border
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
@@ -31,7 +32,6 @@ from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.undecided import flags_for
 from sfumato.data.source.matching.ways import way, way_of, with_reader
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.values.borders import WHITE, has_white_border
 from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError
 

@@ -76,7 +76,7 @@ _LONG = re.compile(
 )
 """A long number that is no date, and the number of a picture behind it."""
 
-_SERIES = 10
+_FEW_SERIES = 10
 """Series of a case have numbers below, also where some of them are left out."""
 
 _TWO_NUMBERS = re.compile(rf"(?P<who>\d+){APART}+(?P<count>\d+)")
@@ -110,8 +110,8 @@ def _long_numbers(names: Sequence[Name]) -> list[str | None]:
     """
     found = [_LONG.fullmatch(name.stem) for name in names]
     counts = defaultdict[str, set[int]](set)
-    for match in filter(None, found):
-        counts[match["who"]].add(int(match["count"]))
+    for hit in filter(None, found):
+        counts[hit["who"]].add(int(hit["count"]))
     several = [numbers for numbers in counts.values() if len(numbers) > 1]
     on = sum(_count(numbers) for numbers in several)
     others = [name for name, match in zip(names, found, strict=True) if match is None]
@@ -126,7 +126,7 @@ def _long_numbers(names: Sequence[Name]) -> list[str | None]:
 
 def _count(numbers: AbstractSet[int]) -> bool:
     """Whether numbers are those of pictures or series: they go on from 0 or 1, or have one digit; places have more."""
-    return max(numbers) - min(1, min(numbers)) < len(numbers) or max(numbers) < _SERIES
+    return max(numbers) - min(1, min(numbers)) < len(numbers) or max(numbers) < _FEW_SERIES
 
 
 def counted_by_number(names: Sequence[Name]) -> list[str | None]:

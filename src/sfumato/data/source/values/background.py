@@ -2,7 +2,7 @@
 
 255 on the rim, 0 within                0 would be the background: asked
 50, 11, 21, 5 and no 0                  the lowest would be the background: asked
-0, 5, 15 and white lines between        255 would be a class: told (`values.borders`)
+0, 5, 15 and white lines between        255 would be a class: told (`data.borders`)
 """
 
 from collections import Counter
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Integer
 
+from sfumato.data.borders import WHITE, has_white_border
 from sfumato.data.mask import MAX_CLASSES, are_indices
-from sfumato.data.source.values.borders import WHITE, has_white_border
 from sfumato.errors import DataError
 
 BACKGROUND, IGNORE = "background", "ignore"
