@@ -309,7 +309,8 @@ def _splits_in(entry: SourceFile) -> Mapping[str, list[str | int]]:
     if not all(isinstance(values, list) for values in splits.values()):
         return {}
     named = {key: [_image_of(value) for value in values] for key, values in splits.items()}
-    described = len(splits) < len(content)  # it says more than splits: then nothing but several lists is one
+    with_labels = any(isinstance(value, dict) for values in splits.values() for value in values)
+    described = with_labels or len(splits) < len(content)  # it says more than splits: then several lists alone are some
     if None in chain.from_iterable(named.values()) or (described and sum(map(bool, named.values())) < 2):
         return {}
     return {key: [value for value in values if value is not None] for key, values in named.items()}
