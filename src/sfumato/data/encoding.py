@@ -38,6 +38,8 @@ PRIVATE = {
 PERSONAL = ("patient", "author", "birth", "physician", "name")
 """Words in the keys of PNG texts that can tell who."""
 
+_OPAQUE = 255
+
 
 class Storage(NamedTuple):
     """How a file stores its picture.
@@ -47,7 +49,7 @@ class Storage(NamedTuple):
         mode: Pillow's mode: L, RGB, P, CMYK, I;16 ...
         ending: whether the name ends as this format does.
         turned: EXIF orientation, 1 (as stored) to 8; 5 and above swap height and width.
-        transparent: whether pixels have an opacity.
+        transparent: whether some pixel is not wholly opaque.
         private: what it says that can tell who or where.
     """
 
@@ -84,9 +86,17 @@ def _described(image: Image.Image, path: Path) -> Storage:
         mode=image.mode,
         ending=path.suffix.lower() in _ENDINGS.get(image.format or "", {path.suffix.lower()}),
         turned=int(exif.get(ExifTags.Base.Orientation) or 1),
-        transparent=image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info,
+        transparent=_is_transparent(image),
         private=tuple(dict.fromkeys(private)),
     )
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether some pixel is not wholly opaque; of files without opacity none is decoded."""
+    if image.mode not in ("LA", "RGBA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return False
+    least, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return isinstance(least, int | float) and least < _OPAQUE
 
 
 def _exif(image: Image.Image) -> Image.Exif:

@@ -5,7 +5,7 @@ as one of these after a resize or JPEG compression, which leaves many values aro
 decided once, over all masks of a set together, said in a sentence, and kept with the data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,11 +189,16 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
             + _named(values),
             code="DATA-014",
         )
-    if values[-1] < MAX_CLASSES and len(values) > (values[-1] + 1) // 2 and values[0] in (0, 1):
+    if are_indices(values):
         text = f"the masks hold class indices: 0 to {values[-1]}"
         return MaskRule(tuple(range(values[-1] + 1)), None, text)
     classes = ", ".join(f"{value} is class {index}" for index, value in enumerate(values))
     return MaskRule(values, None, f"the masks have the values {_shown(values)}: {classes}")
+
+
+def are_indices(values: Sequence[int]) -> bool:
+    """Whether sorted values are taken for class indices, which count from 0 or 1: then 0 is the background."""
+    return values[-1] < MAX_CLASSES and len(values) > (values[-1] + 1) // 2 and values[0] in (0, 1)
 
 
 def _named(values: tuple[int, ...]) -> str:

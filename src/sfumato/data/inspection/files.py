@@ -30,6 +30,8 @@ _COLOURED = 64
 
 TORN = "DATA-082"
 
+LEFT_OUT = "nothing to do: they are left out, as --drop-unpaired says"
+
 _PAIRS = 3
 """Files without a partner that may be meant for each other, of which so many pairs are named."""
 
@@ -56,14 +58,19 @@ def _without_partner(found: DiscoveredDataset, severity: Severity) -> Finding:
     alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
     if alike:
         text += f"; much alike are {', '.join(alike)}"
-    rename = "rename them alike, or say how their names go together (--images, --masks with {id})"
     return Finding(
         code="DATA-010",
         severity=severity,
         files=found.unpaired,
         text=text,
-        fix=f"{rename}{_without_unpaired(found)}",
+        fix=f"{_pairing(found)}{_without_unpaired(found)}" if severity == "error" else LEFT_OUT,
     )
+
+
+def _pairing(found: DiscoveredDataset) -> str:
+    """The ways to give what has no partner one, with the patterns that were tried where there are some."""
+    ways = found.partners or "--images, --masks with {id}"
+    return f"rename them alike, or say how their names go together ({ways})"
 
 
 def _without_unpaired(found: DiscoveredDataset) -> str:
@@ -80,7 +87,7 @@ def _without_class(found: DiscoveredDataset, severity: Severity) -> Finding:
         severity=severity,
         files=found.unlabelled,
         text=f"{counted(len(found.unlabelled), 'row')} of the table without a class",
-        fix="fill them in, or leave these images out with --drop-unpaired",
+        fix="fill them in, or leave these images out with --drop-unpaired" if severity == "error" else LEFT_OUT,
     )
 
 

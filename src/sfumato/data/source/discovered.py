@@ -119,6 +119,7 @@ class DiscoveredDataset(NamedTuple):
         modality: "CT", "MR", ... where the source says so.
         unpaired: images without a mask and masks without an image that were left out (`ReadOptions.drop_unpaired`).
         bare_alone: whether all of these are images without a mask.
+        partners: the flags that pair these, or name those that have a partner; empty where none do.
         unlabelled: images that were left out since the table has no class for them (`ReadOptions.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
@@ -140,6 +141,7 @@ class DiscoveredDataset(NamedTuple):
     unpaired: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
     bare_alone: bool = False
+    partners: str = ""
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()
     outside: tuple[str, ...] = ()

@@ -51,6 +51,16 @@ def common_start(names: Sequence[str]) -> str:
     return first[:length]
 
 
+def channels_in(names: Sequence[str]) -> str:
+    """The names of the images of a case, with {channel} for what differs in them."""
+    if len(names) == 1:
+        return names[0]
+    start = re.sub(r"[^ _.-]+$", "", common_start(names))
+    end = common_start([name[::-1] for name in names])[::-1]
+    end = end[re.search(r"[ _.-]|$", end).start() :]  # type: ignore[union-attr]
+    return f"{start}{{channel}}{end}"
+
+
 def _whole_words(text: str) -> str:
     """A beginning without the letters and digits behind its last separator."""
     return re.sub(r"(?:\d+|(?<=[ _.-])[^\W_]+|^[^\W_]{1,2})$", "", text)

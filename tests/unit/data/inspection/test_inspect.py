@@ -19,7 +19,7 @@ from sfumato.data.inspection.fix import can_fix, fix
 from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.manifest import Case
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
-from sfumato.data.source import DiscoveredDataset, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, ResourceError
 
@@ -588,3 +588,21 @@ def test_what_the_usual_sizes_cost_is_told_and_small_objects_are_worth_a_warning
         save(tmp_path / "masks" / f"case{seed}.png", np.pad(np.kron(disc(seed), np.ones((3, 3), np.uint8)), 8))
     (found,) = [finding for finding in look(tmp_path) if finding.code == "DATA-104"]
     assert found.severity == "note" and not found.fix
+
+
+@pytest.mark.parametrize(("alpha", "told"), [(255, False), (254, True)])
+def test_transparency_is_that_of_pixels_and_not_of_the_format(clean: Path, alpha: int, told: bool) -> None:
+    opaque = np.full((SIDE, SIDE, 4), 255, np.uint8)
+    opaque[..., :3] = picture(0)[..., None]
+    opaque[3, 3, 3] = alpha
+    save(clean / "images" / "case00.png", opaque)
+    assert any(finding.code == "DATA-094" for finding in look(clean)) is told
+
+
+def test_leaving_out_is_not_advised_where_it_was_asked_for(clean: Path) -> None:
+    (clean / "masks" / "case03.png").unlink()
+    found = find_cases(clean, hints=ReadOptions(drop_unpaired=True))
+    for severity, advised in (("error", True), ("note", False)):
+        findings = inspect(found, list(measure_cases(found.cases)), unpaired=severity).findings
+        (finding,) = [one for one in findings if one.code == "DATA-010"]
+        assert ("or leave them out with" in finding.fix) is advised

@@ -225,3 +225,20 @@ def test_lists_of_numbers_are_those_of_persons_and_not_of_their_images(tmp_path:
     (tmp_path / "train.txt").write_text("1\n2\n")
     (tmp_path / "test.txt").write_text("3\n4\n")
     assert sorted(case.split or "" for case in find_cases(tmp_path).cases) == ["test"] * 6 + ["train"] * 6
+
+
+@pytest.mark.parametrize("parts", [3, 1])
+def test_lists_of_images_with_labels_are_followed_where_they_say_several_splits(tmp_path: Path, parts: int) -> None:
+    """As MONAI writes them, beside patterns that a person gave."""
+    keys = ("training", "validation", "test")[:parts]
+    content: dict[str, object] = {"labels": {"0": "background"}}
+    content |= {
+        key: [{"image": f"./{name}", "label": "x"} for name in NAMES[place * 2 : place * 2 + 2]]
+        for place, key in enumerate(keys)
+    }
+    find(tmp_path, {})
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    found = find_cases(tmp_path, hints=ReadOptions(images="**/{id}.png"))
+    said: list[str | None] = ["train", "train", "validation", "validation", "test", "test", None, None]
+    assert splits(found) == (said if parts == 3 else [None] * 8)
+    assert any("that of dataset.json" in note for note in found.notes) is (parts == 3)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.source.people.persons import Name, are_classes, look_for_persons, said_by_names
-from sfumato.data.source.people.pieces import grouped_by_names
+from sfumato.data.source.people.pieces import counted_by_number, grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
 
@@ -509,3 +510,63 @@ def test_persons_by_number_and_name_are_asked_about(tmp_path: Path) -> None:
         for name in "ab":
             touch(tmp_path, f"{number:02}_X{number}/{name}.png")
     assert [problem.code for problem in find_cases(tmp_path).problems] == ["DATA-068"]
+
+
+def test_visits_of_numbered_persons_of_archives_are_one_patient(tmp_path: Path) -> None:
+    """UPENN-GBM: an institution, a disease, a number, and the visit behind it."""
+    stems = [f"ABCDE-GBM-{person:05}_{visit}" for person in (1, 2, 3) for visit in (11, 21)]
+    assert said_by_names([Name((), stem) for stem in stems]) == [stem[:-3] for stem in stems]
+    assert said_by_names([Name((), "CT-0001"), Name((), "ABCDE-GBM-000001_11")]) == [None, None]
+
+
+def test_series_of_a_case_are_kept_together_where_others_have_other_names() -> None:
+    """COVID-19-CT-Seg: some series of a case were left out, and others of the set are no series."""
+    stems = ["radio_10_85902_1", "radio_10_85902_3", "radio_14_85914_0", "radio_27_86410_0", "corona_001"]
+    found = grouped_by_names([Name(("scans",), stem) for stem in stems])
+    assert found == ["radio_10_85902", "radio_10_85902", "radio_14_85914", "radio_27_86410", None]
+
+
+def test_places_of_tiles_are_no_series() -> None:
+    stems = [f"tile_{row}_{column}" for row in (10240, 20480, 40960) for column in (0, 512, 1024)]
+    assert set(grouped_by_names([Name((), stem) for stem in stems])) == {None}
+
+
+@pytest.mark.parametrize(
+    ("stems", "patients"),
+    [
+        ([f"{who}_{n}" for who in (1, 2, 3, 47) for n in range(1, 7)], ["1", "2", "3", "47"]),
+        ([f"{who}_{n}" for who in (1, 2, 3, 47) for n in range(3, 9)], None),
+        ([f"{who}_{n}" for who in (1, 2, 3, 47) for n in range(1, 7 if who < 47 else 30)], None),
+        ([f"{who}_{n}" for who in (1, 2) for n in range(1, 7)], None),
+    ],
+)
+def test_two_numbers_tell_persons_where_the_second_counts_the_images_of_each(
+    stems: list[str], patients: list[str] | None
+) -> None:
+    """Ultrasound Nerve: about 120 images of each subject."""
+    found = counted_by_number([Name(("train",), stem) for stem in stems])
+    assert list(dict.fromkeys(found)) == (patients or [None])
+
+
+def test_two_numbers_are_asked_of_images_with_masks_alone(tmp_path: Path) -> None:
+    """Without masks the first may be the class, as of digits."""
+    names = [f"{who}_{n}" for who in range(1, 6) for n in range(1, 6)]
+    assert not find_cases(touch(tmp_path, *(f"{name}.png" for name in names))).patients
+    for number, name in enumerate(names):
+        write_image(tmp_path / f"{name}.png", np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8))
+        write_image(tmp_path / f"{name}_mask.png", np.eye(8, dtype=np.uint8) * 255)
+    assert find_cases(tmp_path).patients == 5
+
+
+def test_masks_of_a_variant_are_named_beside_its_images(tmp_path: Path) -> None:
+    """ORIGA: images and masks as they are, cropped and square."""
+    for number in range(6):
+        for variant in ("", "_Cropped", "_Square"):
+            pixels = np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8)
+            for name, content in (("Images", pixels), ("Masks", np.eye(8, dtype=np.uint8))):
+                (tmp_path / f"{name}{variant}").mkdir(exist_ok=True)
+                write_image(tmp_path / f"{name}{variant}" / f"{number:03}.png", content)
+    (note,) = [note for note in find_cases(tmp_path).notes if "variants of one" in note]
+    ((images, masks),) = re.findall(r"--images '(.+?)' --masks '(.+?)'", note)
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert len(found.cases) == 6 and all("Masks_Cropped" in case.masks[0] for case in found.cases)

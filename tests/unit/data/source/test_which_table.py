@@ -229,14 +229,39 @@ def test_a_table_above_says_how_it_is_read(tmp_path: Path) -> None:
     assert found.classes == ("0", "1") and found.patients == 5
 
 
-def test_a_table_of_how_names_begin_says_how_it_helps(tmp_path: Path) -> None:
+def test_a_table_of_how_names_begin_says_whose_they_are(tmp_path: Path) -> None:
     """PI-CAI: files are called `10005_1000005.mha`, its `marksheet.csv` has a patient and a study."""
     images(tmp_path, *(f"images/{1000 + n // 2}_{1000000 + n}.png" for n in range(8)))
     rows = [(str(1000 + n // 2), str(1000000 + n), "YES") for n in range(8)]
     table(tmp_path / "marksheet.csv", "patient_id,study_id,case_csPCa", rows)
-    note = about(find_cases(tmp_path), "its column 'patient_id' is how these begin")
+    found = find_cases(tmp_path)
+    about(found, "said by the column 'patient_id' of marksheet.csv, with which their names begin: 4 patients")
+    about(found, "of marksheet.csv the patients alone are used")
+    assert {case.patient for case in found.cases} == {"1000", "1001", "1002", "1003"}
+
+
+def test_a_table_of_how_names_begin_under_another_name_says_how_it_helps(tmp_path: Path) -> None:
+    images(tmp_path, *(f"images/{1000 + n // 2}_{1000000 + n}.png" for n in range(8)))
+    rows = [(str(1000 + n // 2), str(1000000 + n), "YES") for n in range(8)]
+    table(tmp_path / "marksheet.csv", "specimen,study,case_csPCa", rows)
+    note = about(find_cases(tmp_path), "its column 'specimen' is how these begin")
     (pattern,) = re.findall(r"--group-by '(.+?)'", note)
     assert find_cases(tmp_path, hints=ReadOptions(group_by=pattern)).patients == 4
+
+
+def test_a_column_of_0_and_1_may_be_the_class_by_whatever_name(tmp_path: Path) -> None:
+    rows = [(name, "0.3", dx, who) for name, dx, who in ROWS]
+    table(images(tmp_path) / "t.csv", "image,CDR,Glaucoma,patient", rows)
+    note = about(find_cases(tmp_path), "no column of t.csv was taken for the class")
+    assert note.endswith("--label-column 'Glaucoma' (2 classes)")
+    findings = ("Mass", "Edema", "Nodule", "Cyst", "Clip")
+    many = [(name, *(dx if place else "1" for place in range(5))) for name, dx, _ in ROWS]
+    table(
+        tmp_path / "t.csv",
+        ",".join(("image", *findings)),
+        [(*row[:1], "0" if row[0] == "im1" else "1", *row[2:]) for row in many],
+    )
+    assert not any("--label-column 'Mass'" in note for note in find_cases(tmp_path).notes)
 
 
 def test_packed_tables_are_told(tmp_path: Path) -> None:

@@ -213,7 +213,9 @@ def _by_ids(images: Mapping[str, _Image], masks: Sequence[Taken]) -> Parted:
     owned = defaultdict[str, list[Owned]](list)
     for mask in masks:
         if mask.id in images:
-            owned[images[mask.id].first].append(Owned(mask.entry, "", _says(mask) or mask.rest))
+            owned[images[mask.id].first].append(
+                Owned(mask.entry, "", _says(mask) or mask.rest, mask.names.get("class", ""))
+            )
     drawn = {name for name, image in images.items() if image.first in owned}
     further, orphans = 0, list[str]()
     for mask in masks:
@@ -310,7 +312,7 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: ReadOptions) -> Part
 def _as_said(mask: Owned, taken: Taken) -> Owned:
     """A mask with the reader or class that its pattern finds, where it does."""
     said = _says(taken)
-    return Owned(mask.entry, "", said) if said else mask
+    return Owned(mask.entry, "", said, taken.names.get("class", "")) if said else mask
 
 
 def _says(mask: Taken) -> str:

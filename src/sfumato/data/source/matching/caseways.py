@@ -20,7 +20,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.matching.byhand import as_expression
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.matching.proposed import channels_in
+from sfumato.data.source.patterns import channels_in
 from sfumato.errors import DataError
 
 _LOOKED_AT = 3

@@ -6,7 +6,8 @@
     label masks/a.tif                 numbers of objects without their borders, which mask binary/a.png has
 
 Taken for readers they would agree wholly, and classes would be lost in black and white. The kind with the most values
-is used, which a note says with the patterns that choose another: classes before black and white. Colours that nothing
+is used, which a note says with the patterns that choose another: classes before black and white, and of two with the
+same classes that without white borders. Colours that nothing
 explains and greys that run smoothly are no values. Only a few images are looked at.
 """
 
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from sfumato.data.borders import WHITE, has_white_border
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
@@ -53,11 +55,15 @@ _Form = tuple[str, ...]
 
 
 class Seen(NamedTuple):
-    """What a file shows: where, in one way or two, its values without the background, and whether these are such."""
+    """What a file shows: where, in one way or two, its values without the background, and whether these are such.
+
+    Of values that lie between white borders (`has_border`), white is one.
+    """
 
     areas: tuple[Bool[np.ndarray, "..."], ...]
     values: frozenset[int]
     why_not: str = ""
+    has_border: bool = False
 
     def shows_same(self, other: "Seen") -> bool:
         """Whether another file shows the same, perhaps without the borders of its objects."""
@@ -80,7 +86,7 @@ def without_encodings(owned: MaskFiles) -> Chosen:
     """The masks without further encodings of them."""
     forms = _forms(owned)
     seen = _seen(owned, forms) if 1 < len(forms) <= MASKS_COMPARED else {}
-    ranked = sorted((form for form in seen if not _why_not(seen[form])), key=lambda form: -_count(seen[form]))
+    ranked = sorted((form for form in seen if not _why_not(seen[form])), key=lambda form: _rank(seen[form]))
     if len(seen) < 2 or not ranked:
         return Chosen(owned, (), ())
     kept = {image: [mask for mask in masks if _form(mask) == ranked[0]] for image, masks in owned.items()}
@@ -145,7 +151,8 @@ def look(locator: str) -> Seen | None:
     values = frozenset(np.unique(raw).tolist()) - {0}
     drawn = raw != 0
     smooth = _differ(raw, drawn) >= SMOOTH
-    return Seen((drawn, object_mask(locator, raw)), values, "greys" if smooth else "")
+    has_border = raw.dtype == np.uint8 and has_white_border(raw)
+    return Seen((drawn, object_mask(locator, raw)), values, "greys" if smooth else "", has_border)
 
 
 def _is_volume(target: Locator) -> bool:
@@ -189,9 +196,15 @@ def _values(found: Sequence[Seen]) -> frozenset[int]:
     return frozenset().union(*(one.values for one in found))
 
 
-def _count(found: Sequence[Seen]) -> int:
-    """Values of a kind of files."""
-    return len(_values(found))
+def _rank(found: Sequence[Seen]) -> tuple[int, bool]:
+    """How a kind of files is ranked: most values first but for white borders, then those without."""
+    borders = _have_borders(found)
+    return borders - len(_values(found)), borders
+
+
+def _have_borders(found: Sequence[Seen]) -> bool:
+    """Whether all files of a kind that show something have white borders."""
+    return all(one.has_border for one in found if one.values) and any(one.values for one in found)
 
 
 def _why_not(found: Sequence[Seen]) -> str:
@@ -204,11 +217,18 @@ def _told(owned: MaskFiles, forms: Sequence[_Form], seen: Mapping[_Form, list[Se
     said = list[str]()
     for form in forms:
         entries = [mask.entry for masks in owned.values() for mask in masks if _form(mask) == form]
-        said.append(f"{told_files(entries)}, {_why_not(seen[form]) or _told_values(sorted(_values(seen[form])))}")
+        said.append(f"{told_files(entries)}, {_why_not(seen[form]) or _told_kind(seen[form])}")
     return (
         f"files of one image that show the same in other values are encodings of one mask: {said[0]}, is used; not "
         f"{'; nor '.join(said[1:])}. Else {_ways(owned, forms[1:])}"
     )
+
+
+def _told_kind(found: Sequence[Seen]) -> str:
+    """The values of a kind of files, white borders told apart."""
+    borders = _have_borders(found)
+    told = _told_values(sorted(_values(found) - ({WHITE} if borders else set())))
+    return f"{told} and white borders ({WHITE})" if borders else told
 
 
 def _told_values(values: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ from sfumato.data.source.words import (
     VIEWS,
     Token,
     tokens,
+    without_mask_words,
 )
 
 SILENT = MASKS | READERS | VIEWS | BESIDE | SPLIT_WORDS.keys() | IMAGES
@@ -140,6 +141,8 @@ def _means_something(text: str, token: Token) -> bool:
 
 def name_by(mask: Owned, by: str) -> str:
     """What a mask is called after by its folder, its suffix or, for any other word, whichever says something."""
+    if mask.said and by != "folder":
+        return next((way.stem for way in without_mask_words(mask.said) if way.stem), mask.said)
     kind = mask_kind(mask)
     if by == "folder":
         return kind.folder or mask.folder

@@ -29,7 +29,8 @@ from sfumato.data.source.matching.byhand import as_meant, by_patterns, is_called
 from sfumato.data.source.matching.channels import channel_names, put_together
 from sfumato.data.source.matching.kinds import told_masks
 from sfumato.data.source.matching.making import make_cases
-from sfumato.data.source.matching.paired import way_of_paired
+from sfumato.data.source.matching.ongrid import ways_on_grid
+from sfumato.data.source.matching.paired import way_of_paired, ways_of_drawn
 from sfumato.data.source.matching.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.matching.pooled import without_pools
 from sfumato.data.source.matching.previews import lies_among_previews, without_previews
@@ -40,6 +41,7 @@ from sfumato.data.source.matching.several import NO_LABELS, read_several
 from sfumato.data.source.matching.together import without_joint_masks
 from sfumato.data.source.matching.trees import refuse_trees
 from sfumato.data.source.matching.unlabelled import without_encrypted, without_unlabelled
+from sfumato.data.source.matching.witness import photographs_and_drawn
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.people.labelled import about_cases
 from sfumato.data.source.picture import Picture
@@ -56,6 +58,7 @@ class Arranged(NamedTuple):
         ignore: the value of pixels that say nothing, where masks of the field of view were found.
         channels: how the names of the files of an image of several end, in their order.
         bare_alone: whether all that was left out are images without a mask.
+        partners: see `DiscoveredDataset`.
     """
 
     cases: list[Case]
@@ -65,12 +68,19 @@ class Arranged(NamedTuple):
     ignore: int | None = None
     channels: tuple[str, ...] = ()
     bare_alone: bool = False
+    partners: str = ""
 
     def found(self, form: str) -> DiscoveredDataset:
         """The same as what was found in a source."""
         found = finalise_dataset(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
-        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone)
+        return found._replace(
+            mask_names=names,
+            ignore=self.ignore,
+            channels=self.channels,
+            bare_alone=self.bare_alone,
+            partners=self.partners,
+        )
 
 
 def match_masks(
@@ -114,10 +124,13 @@ def match_masks(
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     read = _read(parted, readings, entries, hints)
+    partners = _partners(parted, read, entries, apart=masks is not None)
     if (read.matched.unpaired and not hints.drop_unpaired) or not read.images:
-        pairs = _flags_for_pairs(read, entries) if masks is None else ""
-        raise read.matched.complaint(kept=len(read.images), pairs=pairs, way=way_of_paired(parted))
-    return _arranged(parted, readings, read, hints.class_level, labelled=labelled)
+        kept = 0 if partners.on_grid else len(read.images)
+        pairs = partners.pairs or partners.on_grid
+        raise read.matched.complaint(kept=kept, pairs=pairs, images=partners.images, masks=partners.masks)
+    arranged = _arranged(parted, readings, read, hints.class_level, labelled=labelled)
+    return arranged._replace(partners=next(filter(None, partners), ""))
 
 
 def _as_taught(
@@ -203,12 +216,46 @@ def _bare(parted: Parted, readings: Readings) -> list[str]:
     return [image for image in images if image not in readings.masks and image not in channels]
 
 
+class _Partners(NamedTuple):
+    """Flags for images and masks without a partner.
+
+    Attributes:
+        pairs: those that give them one.
+        on_grid: those of images on whose grid the masks lie that names give to others.
+        images: those of images that have masks alone, where the others are other pictures of them.
+        masks: those of one kind of masks, where images have several.
+    """
+
+    pairs: str = ""
+    on_grid: str = ""
+    images: str = ""
+    masks: str = ""
+
+
+def _partners(parted: Parted, read: _Read, entries: Sequence[SourceFile], *, apart: bool) -> _Partners:
+    """The flags for what has no partner; those that pair it only where masks are no folder `apart`."""
+    if not read.matched.unpaired:
+        return _Partners()
+    pairs, on_grid = ("", "") if apart else (_flags_for_pairs(read, entries), _flags_on_grid(read.matched, entries))
+    drawn = "" if apart else ways_of_drawn(read.matched, entries)
+    return _Partners(pairs, on_grid, images=way_of_paired(parted), masks=drawn)
+
+
+def _flags_on_grid(matched: Matched, entries: Sequence[SourceFile]) -> str:
+    """The flags of images without a mask, where the masks of others lie on their grid; empty where they do not."""
+    if not matched.bare or not matched.owned:
+        return ""
+    image, masks = next(iter(matched.owned.items()))
+    channels = [channel.entry.locator for channel in matched.channels.get(image, ())]
+    return ways_on_grid(channels or [image], masks[0].entry.locator, entries)
+
+
 def _flags_for_pairs(read: _Read, entries: Sequence[SourceFile]) -> str:
     """The flags that pair the images and masks without a partner; empty where none do."""
     bare, orphans = set(read.matched.bare), set(read.matched.orphans)
-    images = [entry for entry in entries if entry.locator in bare]
+    images, drawn = photographs_and_drawn([entry for entry in entries if entry.locator in bare])
     masks = [entry for entry in entries if entry.locator in orphans]
-    return flags_for_pairs(images, masks, entries, kept=len(read.images))
+    return flags_for_pairs(images, [*masks, *drawn], entries, kept=len(read.images))
 
 
 def _arranged(parted: Parted, readings: Readings, read: _Read, class_level: int, *, labelled: bool) -> Arranged:

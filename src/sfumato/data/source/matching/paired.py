@@ -1,14 +1,15 @@
-"""The patterns of the images that have masks, where other pictures of their names stand beside them without any."""
+"""The patterns of images that have masks, and of these, where others of their names stand beside them without any."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.matching.begun import ways_of_mask_folders
 from sfumato.data.source.matching.byhand import compiled
-from sfumato.data.source.matching.pairing import Parted
+from sfumato.data.source.matching.pairing import Matched, Parted
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.matching.ways import patterns_of
+from sfumato.data.source.matching.ways import patterns_of, ways_of_kinds
 from sfumato.data.source.patterns import pattern
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import read_folder
@@ -40,6 +41,19 @@ def way_of_paired(parted: Parted) -> str:
     if _fitting(meant, others) or _fitting(of_masks, others):
         return ""
     return PatternPair(image_pattern, mask_pattern).flags()
+
+
+def ways_of_drawn(matched: Matched, entries: Sequence[SourceFile]) -> str:
+    """The patterns of masks where those without an image may be other masks of images that have some; else empty."""
+    orphans = set(matched.orphans)
+    others = [entry for entry in entries if entry.locator in orphans]
+    drawn = [mask.entry for masks in matched.owned.values() for mask in masks]
+    if not others or not drawn:
+        return ""
+    names = {entry.stem for entry in drawn}
+    if not matched.bare and all(entry.stem in names for entry in others):
+        return ", or ".join(ways_of_kinds(matched.owned, others))
+    return ", or ".join(ways_of_mask_folders([*drawn, *others], entries))
 
 
 def _are_further(bare: Sequence[Picture], paired: Sequence[Picture]) -> bool:

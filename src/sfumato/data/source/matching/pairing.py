@@ -27,17 +27,25 @@ from sfumato.data.source.matching.renamed import (
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import told_folders
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.words import qualifier, tokens
+from sfumato.data.source.words import READERS, qualifier, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
 
 class Owned(NamedTuple):
-    """A mask of an image: its file, its folder below the group, and what its name has beyond that of the image."""
+    """A mask of an image.
+
+    Attributes:
+        entry: its file.
+        folder: its folder below the group.
+        rest: what its name has beyond that of the image.
+        said: its class as a person's pattern finds it, word for word; empty without one.
+    """
 
     entry: SourceFile
     folder: str
     rest: str
+    said: str = ""
 
 
 class Matched(NamedTuple):
@@ -63,23 +71,27 @@ class Matched(NamedTuple):
             counts.append(counted(len(self.orphans), "mask without an image", "masks without an image"))
         return ", ".join(counts)
 
-    def complaint(self, *, kept: int, pairs: str = "", way: str = "") -> DataError:
+    def complaint(self, *, kept: int, pairs: str = "", images: str = "", masks: str = "") -> DataError:
         """The error that lists them all; leaving them out helps where more is kept than lost.
 
         Args:
             kept: how many images have masks.
             pairs: the flags that pair what has no partner.
-            way: the patterns of these alone, where what has none are further pictures of them.
+            images: the patterns of these alone, where what has none are other pictures of them.
+            masks: the patterns of one kind of masks, where those without an image are another kind.
         """
         lists = list[str]()
         if self.bare:
             lists.append(_without_partner("image", self.bare, "mask", self.orphans))
         if self.orphans:
             lists.append(_without_partner("mask", self.orphans, "image", self.bare))
-        remedy = f"give the folder of the masks with --masks, say how the names go together ({pairs or self._flags()})"
+        names = f" ({pairs or self._flags()})" if pairs or not (images or masks) else ""
+        remedy = f"give the folder of the masks with --masks, say how the names go together{names}"
         remedy += self._without_these(kept)
-        if way:
-            remedy += f"; if these are other pictures of images that have masks, name the images alone: {way}"
+        if images:
+            remedy += f"; if these are other pictures of images that have masks, name the images alone: {images}"
+        if masks:
+            remedy += f"; if these are other masks of images that have some, name those that are meant: {masks}"
         return DataError(
             "\n  ".join(lists),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
@@ -148,7 +160,28 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[So
         else:
             found.add(mask, hit)
     bare = [image.entry.locator for image in images if image.entry.locator not in found.taken]
-    return Matched(dict(found.owned), found.channels, bare, found.orphans, notes)
+    owned = _by_folders_above(found.owned, {image.entry.locator: image for image in images})
+    return Matched(owned, found.channels, bare, found.orphans, notes)
+
+
+def _by_folders_above(owned: Mapping[str, list[Owned]], images: Mapping[str, Picture]) -> dict[str, list[Owned]]:
+    """The masks with the folders above theirs too, where some image has several of one folder and name.
+
+    `masks/a.png` and `vague areas/masks/a.png`; what the image lies in too tells nothing, and readers draw the same.
+    """
+    if all(len({(mask.folder, mask.rest) for mask in masks}) == len(masks) for masks in owned.values()):
+        return dict(owned)
+    return {image: [_with_folders_above(mask, images.get(image)) for mask in masks] for image, masks in owned.items()}
+
+
+def _with_folders_above(mask: Owned, image: Picture | None) -> Owned:
+    above = {part.casefold() for part in image.entry.parts[:-1]} if image else set[str]()
+    apart = [part for part in mask.entry.parts[:-1] if part.casefold() not in above and not _says_reader(part)]
+    return mask._replace(folder="/".join(apart)) if mask.folder else mask
+
+
+def _says_reader(folder: str) -> bool:
+    return any(token.text in READERS for token in tokens(folder))
 
 
 @dataclass

@@ -22,11 +22,12 @@ from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
+from sfumato.data.source.matching.begun import patterns_of_beginnings
 from sfumato.data.source.matching.byhand import images_by
 from sfumato.data.source.matching.numbered import patterns_by_numbers, patterns_by_one_number
 from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.patterns import common_start
+from sfumato.data.source.patterns import channels_in, common_start
 
 _NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
@@ -46,11 +47,11 @@ def flags_for_pairs(
         among: all files of the source, to which patterns apply.
         kept: how many images have masks already: patterns that find fewer are no way.
     """
-    bare = {one.locator for one in images}
+    bare, orphans = {one.locator for one in images}, {one.locator for one in masks}
     told = list[str]()
     for alternatives in _proposals(images, masks):
         for patterns in alternatives:
-            if _pairs(patterns, among, bare) > max(1, kept):
+            if _pairs(patterns, among, bare, orphans) > max(1, kept):
                 told.append(patterns.flags())
                 break
     return ", or ".join(told[:_SHOWN]) or _flags_by_one_number(images, masks, among)
@@ -73,6 +74,7 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
     if of_cases is not None:
         return [[of_cases]]
     return [
+        *([one] for one in patterns_of_beginnings(images, masks)),
         *_patterns_of_kinds(images, masks),
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
@@ -128,13 +130,17 @@ def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
     return next(mask.parts[:-1] for mask in masks if os.path.dirname(mask.locator) == folder)  # noqa: PTH120
 
 
-def _pairs(patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
-    """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
+def _pairs(
+    patterns: PatternPair, among: Sequence[SourceFile], images: AbstractSet[str], masks: AbstractSet[str]
+) -> int:
+    """How many images patterns find masks for; none where most masks have no image, or one is taken for the other."""
     matched = patterns.matched(among)
     if matched is None:
         return 0
     drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
-    return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
+    if len(matched.orphans) >= len(drawn) or not images.isdisjoint(drawn) or not masks.isdisjoint(matched.owned):
+        return 0
+    return len(matched.owned)
 
 
 def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> PatternPair | None:
@@ -236,16 +242,6 @@ def _by_folder(entries: Iterable[SourceFile]) -> Mapping[str, list[SourceFile]]:
 def _of_readers(masks: Sequence[str]) -> str:
     """The first mask that is numbered, else the first."""
     return next((mask for mask in masks if _NUMBER.fullmatch(_stem(mask))), masks[0])
-
-
-def channels_in(names: Sequence[str]) -> str:
-    """The names of the images of a case, with {channel} for what differs in them."""
-    if len(names) == 1:
-        return names[0]
-    start = re.sub(r"[^ _.-]+$", "", common_start(names))
-    end = common_start([name[::-1] for name in names])[::-1]
-    end = end[re.search(r"[ _.-]|$", end).start() :]  # type: ignore[union-attr]
-    return f"{start}{{channel}}{end}"
 
 
 def _readers(name: str, masks: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ after a reader (`rater1`), taken for one of masks - if most of its files have th
 names say nothing, the pixels of a few files do (`source.witness`).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,8 +14,15 @@ from typing import NamedTuple
 from sfumato.data.order import natural
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.matching.index import Hit, ImageIndex
+from sfumato.data.source.matching.previews import lies_among_previews
 from sfumato.data.source.matching.renamed import hits_by_beginning
-from sfumato.data.source.matching.witness import hardly_masks, looks_like_masks, masks_by_pixels, masks_of_every_image
+from sfumato.data.source.matching.witness import (
+    are_drawn,
+    hardly_masks,
+    looks_like_masks,
+    masks_by_pixels,
+    masks_of_every_image,
+)
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.people.dividing import VERSION, saying_alone, split_in, splitting
 from sfumato.data.source.people.labelled import about_cases
@@ -80,6 +88,8 @@ def sort_roles(entries: Sequence[SourceFile], *, anywhere: bool = False, look: b
         if _mostly_paired(guessed, further, said.masks) and not (look and hardly_masks(further)):
             note = "folders taken for masks, since most of their files are named like images: "
             return guessed._replace(notes=[note + ", ".join(sorted(perhaps))])
+        if look and said.masks and (drawn := _of_drawn(guessed, further, said)):
+            return _sorted(_pictures(entries, drawn, anywhere=anywhere), splits)
     if said.masks:
         return said
     return _by_pixels(said.images) if look else said
@@ -158,6 +168,28 @@ def _mostly_paired(roles: Roles, masks: Sequence[Picture], certain: Sequence[Pic
         hits = [hit for _, hit in hits_by_beginning(index, masks) if hit]
     taken = {_called(hit) for hit in map(index.find, certain) if hit}
     return 2 * len(hits) > len(masks) and taken.isdisjoint(map(_called, hits))
+
+
+def _of_drawn(guessed: Roles, further: Sequence[Picture], said: Roles) -> frozenset[str]:
+    """Names of folders that are called after masks at one end, and whose files are drawn, as none of the images is.
+
+    Taken for images they leave most of the masks without one, as no name is that of a single image any more: `label
+    masks modify` beside `label masks`, both of several readers.
+    """
+    images = [image for image in guessed.images if not lies_among_previews(image)]
+    if _mostly_found(said.masks, said.images) or not _mostly_found(said.masks, images) or not hardly_masks(images):
+        return frozenset()
+    named = defaultdict[str, list[SourceFile]](list)
+    for mask in further:
+        if _may_be_masks(mask.entry.parts[-2]):
+            named[mask.entry.parts[-2]].append(mask.entry)
+    return frozenset(name for name, files in named.items() if are_drawn(files))
+
+
+def _mostly_found(masks: Sequence[Picture], images: Sequence[Picture]) -> bool:
+    """Whether at least half of some masks have an image among these."""
+    index = ImageIndex(images)
+    return 2 * sum(index.find(mask) is not None for mask in masks) >= len(masks)
 
 
 def _called(hit: Hit) -> tuple[str | None, str]:

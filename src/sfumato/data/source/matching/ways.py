@@ -5,6 +5,7 @@ liver/tissue/1.png, liver/mask/1.png ...       --images '*/tissue/{id}.png' --ma
 {id}/tissue/{id}.png where several folders have a 1.png
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from os import sep
@@ -26,25 +27,28 @@ def with_reader(ways: Sequence[str]) -> str:
     return f"{start}{{reader}}{end}" if "{id}" in start + end else ""
 
 
-def way_of(owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool]) -> str:
+def way_of(
+    owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool], others: Sequence[SourceFile] = ()
+) -> str:
     """The flags by which the masks that are wanted are meant alone; empty where there are none such.
 
     Args:
         owned: the masks of each image.
-        wanted: whether a mask is of the kind; each image that has some has one.
+        wanted: whether a mask is of the kind; where an image has several, their folders tell readers.
+        others: masks without an image, which are not meant.
     """
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
     for patterns in _patterns(pairs) if pairs else ():
-        if _give(patterns, owned, pairs):
+        if _give(patterns, owned, pairs, others):
             return patterns.flags()
     return ""
 
 
-def ways_of_kinds(owned: Mapping[str, Sequence[Owned]]) -> Iterator[str]:
-    """The flags by which the masks of each kind are meant alone, of the first kinds."""
+def ways_of_kinds(owned: Mapping[str, Sequence[Owned]], others: Sequence[SourceFile] = ()) -> Iterator[str]:
+    """The flags by which the masks of each kind are meant alone, of the first kinds; see `way_of`."""
     kinds = {(mask.folder, mask.rest): mask for masks in owned.values() for mask in masks}
     for kind in islice(kinds.values(), _MOST):
-        if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind)):
+        if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind), others):
             yield found
 
 
@@ -63,11 +67,23 @@ def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[PatternPair]:
     (both,) = names
     folders = [[parts[:-1] for parts in of_kind] for of_kind in zip(*places, strict=True)]
     common = [pattern(of_kind).split("/") if of_kind[0] else [] for of_kind in folders]
+    if (level := _level_of_readers(pairs)) is not None:
+        common[1] = [*common[1][:level], "{reader}", *("*" if "*" in part else part for part in common[1][level + 1 :])]
     yield _joined(common, both)
     apart = [level for level in range(min(map(len, common))) if "*" in common[0][level] and "*" in common[1][level]]
     for level in apart:
         cases = [[*parts[:level], "{id}", *parts[level + 1 :]] for parts in common]
         yield _joined(cases, both)
+
+
+def _level_of_readers(pairs: Sequence[tuple[str, Owned]]) -> int | None:
+    """The first folder in which several masks of an image differ; None where each image has one, or no folder does."""
+    of_image = defaultdict[str, list[PathParts]](list)
+    for image, mask in pairs:
+        of_image[image].append(mask.entry.parts[:-1])
+    several = max(of_image.values(), key=len)
+    levels = enumerate(zip(*several, strict=True))
+    return next((level for level, names in levels if len(set(names)) > 1), None)
 
 
 def _joined(folders: Sequence[Sequence[str]], names: PatternPair) -> PatternPair:
@@ -82,14 +98,19 @@ def _names(image: str, mask: Owned) -> PatternPair:
     return PatternPair(Path(found.images).name, Path(found.masks).name)
 
 
-def _give(patterns: PatternPair, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
+def _give(
+    patterns: PatternPair,
+    owned: Mapping[str, Sequence[Owned]],
+    pairs: Sequence[tuple[str, Owned]],
+    others: Sequence[SourceFile],
+) -> bool:
     """Whether patterns give these pairs and no others, among all images and masks."""
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
-    matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks)])
+    matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks), *others])
     if matched is None or matched.orphans:
         return False
-    found = {image: [mask.entry.locator for mask in masks] for image, masks in matched.owned.items()}
-    return found == {image: [mask.entry.locator] for image, mask in pairs}
+    found = {(image, mask.entry.locator) for image, masks in matched.owned.items() for mask in masks}
+    return found == {(image, mask.entry.locator) for image, mask in pairs}
 
 
 def _below(image: str, mask: SourceFile) -> PathParts:

@@ -19,7 +19,7 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.listing import SourceFile, place_among
+from sfumato.data.source.listing import SourceFile, divided, place_among
 from sfumato.data.source.matching.caseways import ways_in_cases
 from sfumato.data.source.matching.proposed import flag_for_all, flags_for_pairs
 from sfumato.data.source.patterns import told_files
@@ -214,14 +214,44 @@ def have_few_values(entries: Sequence[SourceFile]) -> bool:
     return bool(decided) and all(decided)
 
 
+def photographs_and_drawn(entries: Sequence[SourceFile]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """Files without those of folders whose files are drawn, where other folders hold photographs; and these."""
+    folders = defaultdict[tuple[str, ...], list[SourceFile]](list)
+    for entry in entries:
+        folders[entry.parts[:-1]].append(entry)
+    if not 1 < len(folders) <= _SERIES or not any(map(are_photographs, folders.values())):
+        return list(entries), []
+    drawn = {folder for folder, files in folders.items() if are_drawn(files)}
+    images, masks = divided(entries, lambda entry: entry.parts[:-1] not in drawn)
+    return images, masks
+
+
+def are_drawn(entries: Sequence[SourceFile]) -> bool:
+    """Whether a few of the files have few values, or values in patches, as numbers of objects are."""
+    decided = [answer for answer in map(_is_drawn, _a_few(entries)) if answer is not None]
+    return bool(decided) and all(decided)
+
+
+def _is_drawn(entry: SourceFile) -> bool | None:
+    is_mask = _is_like_a_mask(entry.locator)
+    if is_mask is not False or is_volume(Path(entry.locator)):
+        return is_mask
+    picture = read_image(entry.locator)
+    whole = picture.shape[2] == 1 and not _has_fractions(picture)
+    return whole and len(np.unique(picture)) <= _STRUCTURES and _is_in_patches(picture[..., 0])
+
+
 def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
     return _looked([picture.entry for picture in pictures])
 
 
 def _looked(entries: Sequence[SourceFile]) -> list[bool | None]:
     """What a few of the files look like."""
-    step = max(1, len(entries) // _SAMPLE)
-    return [_is_like_a_mask(entry.locator) for entry in entries[::step][:_SAMPLE]]
+    return [_is_like_a_mask(entry.locator) for entry in _a_few(entries)]
+
+
+def _a_few(entries: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    return entries[:: max(1, len(entries) // _SAMPLE)][:_SAMPLE]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:

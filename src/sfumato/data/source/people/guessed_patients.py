@@ -17,6 +17,8 @@ from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.joined import mask_parts
+from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.people.divisions import is_variant
@@ -36,7 +38,7 @@ from sfumato.data.source.people.persons import (
     said_by_names,
     without_classes,
 )
-from sfumato.data.source.people.pieces import grouped_by_names, in_variants
+from sfumato.data.source.people.pieces import counted_by_number, grouped_by_names, in_variants
 from sfumato.data.source.people.spelt_alike import with_patients_spelt_alike
 from sfumato.wording import counted
 
@@ -125,6 +127,8 @@ def _guesses(found: DiscoveredDataset, names: Sequence[Name], *, speaking: bool)
     order = [told, tags, by_name] if found.form == "table" or found.patients_by else [tags, by_name, told]
     if speaking and not any(map(any, order)):
         order = [grouped_by_names(names)]
+        if found.has_masks and not any(order[0]):
+            order = [counted_by_number(names)]
     guesses = list[_Guess | None]()
     for of_case, by_folder, by_tag in zip(zip(*order, strict=True), told, tags, strict=True):
         patient = next(filter(None, of_case), None)
@@ -151,7 +155,7 @@ def _about(guessed: _Guessed) -> Iterator[str]:
     """Notes about what was guessed."""
     yield from _about_people(guessed)
     if guessed.speaking:
-        yield from _about_variants(guessed.names)
+        yield from _about_variants(guessed)
     if guessed.several and guessed.nobody:
         yield _about_nobody(guessed.found, guessed.names, speaking=guessed.speaking)
 
@@ -241,18 +245,29 @@ def _lie_in_classes(guessed: _Guessed) -> bool:
     return any(case.label is not None and case.label == parent_of(name).rpartition("/")[2] for case, name in cases)
 
 
-def _about_variants(names: Sequence[Name]) -> Iterator[str]:
+def _about_variants(guessed: _Guessed) -> Iterator[str]:
     """A line where pictures are there in several variants: trained on, each counts as often."""
-    several = in_variants(names)
+    several = in_variants(guessed.names)
     folders = set[str]()
-    for name in compress(names, several):
+    for name in compress(guessed.names, several):
         folders.update(filter(is_variant, name.folders))
     if folders:
         first, *_ = shown = sorted(folders)[:_SHOWN]
+        flags = f"--images '**/{first}/**/{{id}}.*'{_masks_of_variant(guessed, first)}"
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
-            f"({', '.join(shown)}): kept together; --images '**/{first}/**/{{id}}.*' takes those of one folder"
+            f"({', '.join(shown)}): kept together; {flags} takes those of one folder"
         )
+
+
+def _masks_of_variant(guessed: _Guessed, folder: str) -> str:
+    """The flag of the masks of the images in the folder of a variant; empty without masks."""
+    for case, name in zip(guessed.found.cases, guessed.names, strict=True):
+        if folder in name.folders and case.masks:
+            mask = Locator.parse(mask_parts(case.masks[0])[0].locator).path
+            behind = mask.name.partition(".")[0].removeprefix(name.stem)
+            return f" --masks '**/{mask.parent.name}/**/{{id}}{behind}.*'"
+    return ""
 
 
 def _are_persons(cases: Sequence[Case], names: Sequence[Name]) -> bool:

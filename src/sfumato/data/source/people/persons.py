@@ -46,10 +46,14 @@ COLLECTIONS = re.compile(
     r"|\d{3}_S_\d{4}"
     r"|OAS\d_?\d{4,5}"
     r"|IXI\d{3}"
-    r"|LIDC-IDRI-\d{4}"
+    r"|[A-Z]{2,}(?:-[A-Z]{2,})+-\d{3,5}"
     r")(?![0-9])"
 )
-"""How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
+"""How persons are numbered in public collections whose names also tell a date, a time point or a sequence.
+
+The last is that of archives: an institution and a disease, then the number (`ABCD-GBM-00001_11`, of which `_21` is
+another visit).
+"""
 
 VISIT = re.compile(
     r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*"

@@ -7,6 +7,7 @@
     xy17_ses-2.png, xy17_20190301.png       one of several visits                      xy17
     14-22549/40X/14-22549-40-001.png        begins with the name of a folder           14-22549
     CNV-1016042-1.png, CNV-1016042-2.png    a long number, and pictures of it          1016042
+    7_1.tif, 7_2.tif ... 7_120.tif          numbers that count on, with masks          7
     derm/a7.png, clinic/a7.png              one of several variants                    a7
 
 A name may have several such ends (`xy17_ses-2_L_slice003`): they are taken off until none is left, since a guess that
@@ -16,6 +17,7 @@ stops at one of them tears a person.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import takewhile
 
 from sfumato.data.source.people.divisions import is_division, is_origin, is_variant
@@ -74,6 +76,14 @@ _LONG = re.compile(
 )
 """A long number that is no date, and the number of a picture behind it."""
 
+_FEW_SERIES = 10
+"""Series of a case have numbers below, also where some of them are left out."""
+
+_TWO_NUMBERS = re.compile(rf"(?P<who>\d+){APART}+(?P<count>\d+)")
+
+_PERSONS, _IMAGES = 4, 5
+"""So many persons, and images of each, at least where two numbers tell them."""
+
 NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{_SERIES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
@@ -93,23 +103,49 @@ def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
 
 
 def _long_numbers(names: Sequence[Name]) -> list[str | None]:
-    """The long number of each name that has the number of a picture behind it; none where these do not count on.
+    """The long number of each name that has the number of a picture behind it; none where these do not count.
 
-    Names that begin with their folder, which is a class, are of one person wherever the number comes again.
+    Names without a long number stand alone. Names that begin with their folder, which is a class, are of one person
+    wherever the number comes again.
     """
-    found = list(takewhile(bool, (_LONG.fullmatch(name.stem) for name in names)))
+    found = [_LONG.fullmatch(name.stem) for name in names]
     counts = defaultdict[str, set[int]](set)
-    for match in filter(None, found):
-        counts[match["who"]].add(int(match["count"]))
+    for hit in filter(None, found):
+        counts[hit["who"]].add(int(hit["count"]))
     several = [numbers for numbers in counts.values() if len(numbers) > 1]
-    on = sum(max(numbers) - min(1, min(numbers)) < len(numbers) for numbers in several)
-    if len(found) < len(names) or 2 * on < max(1, len(several)):
+    on = sum(_count(numbers) for numbers in several)
+    others = [name for name, match in zip(names, found, strict=True) if match is None]
+    if any(re.search(r"\d{5}", name.stem) for name in others) or 2 * on < max(1, len(several)):
         return [None] * len(names)
     whole = all(map(begins_with_folder, names))
-    return [
-        match["number"] if whole else _in(name, match["who"])
-        for name, match in zip(names, filter(None, found), strict=True)
-    ]
+    groups = list[str | None]()
+    for name, match in zip(names, found, strict=True):
+        groups.append(match and (match["number"] if whole else _in(name, match["who"])))
+    return groups
+
+
+def _count(numbers: AbstractSet[int]) -> bool:
+    """Whether numbers are those of pictures or series: they go on from 0 or 1, or have one digit; places have more."""
+    return max(numbers) - min(1, min(numbers)) < len(numbers) or max(numbers) < _FEW_SERIES
+
+
+def counted_by_number(names: Sequence[Name]) -> list[str | None]:
+    """The first of two numbers of each name, where the second counts the images of each from 1 on: `7_1` to `7_120`.
+
+    All have about as many. Images of masks alone are asked: the first number of others may be their class.
+    """
+    found = [_TWO_NUMBERS.fullmatch(name.stem) for name in names]
+    counts = defaultdict[str, list[int]](list)
+    for name, match in zip(names, found, strict=True):
+        if match is None:
+            return [None] * len(names)
+        counts[_in(name, match["who"])].append(int(match["count"]))
+    sizes = sorted(map(len, counts.values()))
+    count_on = sum(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    alike = len(sizes) >= _PERSONS and sizes[0] >= _IMAGES and 2 * sizes[0] > sizes[-1]
+    if not alike or count_on < NEARLY_ALL * len(counts):
+        return [None] * len(names)
+    return [_in(name, match["who"]) for name, match in zip(names, filter(None, found), strict=True)]
 
 
 def _codes_above(names: Sequence[Name]) -> list[str | None]:

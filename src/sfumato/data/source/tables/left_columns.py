@@ -20,6 +20,9 @@ _MAY_BE_CLASSES = re.compile(
 )
 """Names of columns that may be the class."""
 
+_MOST = 4
+"""Columns of 0 and 1 that are told by whatever name; more are findings of one image."""
+
 _RUNS = re.compile(r"\d+ \d+(?: \d+ \d+)+")
 """Starts and lengths of runs of pixels, two of each at least."""
 
@@ -84,7 +87,9 @@ def _has_runs(values: Sequence[str]) -> bool:
 def _about_classes(table: SourceTable, unused: Sequence[str]) -> Iterator[str]:
     """Which columns may be the class where none was taken for it, or why such a one is not."""
     offers = list[str]()
-    for name in filter(_MAY_BE_CLASSES.search, unused):
+    yes_or_no = [name for name in unused if set(table.column(name)) - {""} == {"0", "1"}]
+    said = yes_or_no if len(yes_or_no) <= _MOST else []
+    for name in (name for name in unused if name in said or _MAY_BE_CLASSES.search(name)):
         try:
             classes = _classes_in(table, name)
         except DataError as error:

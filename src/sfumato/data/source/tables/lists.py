@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from sfumato.data.folds import torn_patients
@@ -293,7 +294,7 @@ def _read_json(described: Iterable[SourceFile]) -> Iterator[_Named]:
 
 
 def _splits_in(entry: SourceFile) -> Mapping[str, list[str | int]]:
-    """The lists of a small JSON, all of whose keys say splits; none of another."""
+    """The lists of a small JSON that say splits: alone in it, or several beside what else it says; none of another."""
     target = Locator.parse(entry.locator)
     if target.member or target.path.stat().st_size > LARGEST_JSON:
         return {}
@@ -302,12 +303,23 @@ def _splits_in(entry: SourceFile) -> Mapping[str, list[str | int]]:
     except (OSError, ValueError, RecursionError) as error:
         raise_shortage(error, reading=target.path)
         return {}
-    if not isinstance(content, dict) or not all(key.lower() in SPLIT_WORDS for key in content):
+    if not isinstance(content, dict):
         return {}
-    listed = all(isinstance(values, list) for values in content.values())
-    if not listed or not all(isinstance(value, str | int) for values in content.values() for value in values):
+    splits = {key: values for key, values in content.items() if key.lower() in SPLIT_WORDS}
+    if not all(isinstance(values, list) for values in splits.values()):
         return {}
-    return content
+    named = {key: [_image_of(value) for value in values] for key, values in splits.items()}
+    with_labels = any(isinstance(value, dict) for values in splits.values() for value in values)
+    described = with_labels or len(splits) < len(content)  # it says more than splits: then several lists alone are some
+    if None in chain.from_iterable(named.values()) or (described and sum(map(bool, named.values())) < 2):
+        return {}
+    return {key: [value for value in values if value is not None] for key, values in named.items()}
+
+
+def _image_of(value: object) -> str | int | None:
+    """The name or number of an image in a list, also where its label stands beside it; None for anything else."""
+    image = value.get("image") if isinstance(value, dict) else value
+    return image if isinstance(image, str | int) else None
 
 
 def _by_number(images: Iterable[str]) -> dict[int, str]:

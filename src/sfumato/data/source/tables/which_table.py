@@ -8,6 +8,7 @@ image, which is told.
 import os
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from shlex import quote
 
@@ -93,7 +94,12 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         except DataError as error:
             people = _saying_more(table, known, images)
             of_patients += people
-            notes += [] if people else _about_nameless(table, images, error)
+            begun = NO_ROWS if people or hints.columns else patients_by_beginnings(table, images)
+            if begun.patients:
+                rows = begun
+                notes.append(f"of {path.name} the patients alone are used; with a column image the rest is read too")
+            elif not people:
+                notes += _about_nameless(table, images, error)
             continue
         if not _names_images(table, plan, places) and (people := _saying_more(table, known, images)):
             of_patients += people
@@ -200,6 +206,26 @@ def _about_nameless(table: SourceTable, images: Sequence[SourceFile], error: Dat
         compared = "; ".join(line.strip() for line in error.finding.splitlines()[1:])
         return [f"{table.path.name} names none of the images, not used ({compared})"]
     return []
+
+
+def patients_by_beginnings(table: SourceTable, images: Sequence[SourceFile]) -> Rowwise:
+    """The patients by a column that is called after them, with whose values the names of the images begin.
+
+    `subject, img` of `1_14.tif`: the number of the subject, up to the separator; none where they do not.
+    """
+    for column in roles(table, {})["patient"]:
+        values = set(table.column(column))
+        begun = {entry.locator: start for entry in images if (start := _begun(entry, values))}
+        if len(begun) == len(images) and 1 < len(set(begun.values())) < len(images):
+            told = f"the column '{column}' of {table.path.name}, with which their names begin"
+            return Rowwise(begun, table.path, told)
+    return NO_ROWS
+
+
+def _begun(entry: SourceFile, values: AbstractSet[str]) -> str:
+    """The value with which the name of a file begins, up to a separator; empty where none is."""
+    beginning = HEAD.match(entry.stem)
+    return beginning[1] if beginning and beginning[1] in values else ""
 
 
 def _mark_behind(values: Sequence[str], images: Sequence[SourceFile]) -> str:

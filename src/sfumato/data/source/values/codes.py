@@ -18,7 +18,8 @@ from sfumato.data.mask import count_values
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, divided
 from sfumato.data.source.table import read_table
-from sfumato.data.source.values.values import BACKGROUND, IGNORE, sampled_masks
+from sfumato.data.source.values.background import BACKGROUND, IGNORE
+from sfumato.data.source.values.values import sampled_masks
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError
 from sfumato.files import read_file

@@ -12,7 +12,6 @@
 Only a sample is read, and of most sets only the first mask: its only value is 255.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -27,13 +26,11 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
+from sfumato.data.source.values.background import BACKGROUND, IGNORE, doubts
 from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
 """Masks that are looked at."""
-
-BACKGROUND, IGNORE = "background", "ignore"
-"""Names of values that are no classes."""
 
 NOTHING_IGNORED: Mapping[int, int] = MappingProxyType({})
 
@@ -52,8 +49,8 @@ _WHITE = 255
 ONE_AREA = 0.9
 """Share of the values that are one connected area each, where they number objects."""
 
-_FILLED, _LEAST = 0.98, 3
-"""Share of the rim of a mask that has one value where it is the background, and masks that say so."""
+_LEAST = 3
+"""Masks of as many objects each that say that their values number these."""
 
 LAYERS = 0.7
 """Share of the values that touch the next one, from which on they are layers, or classes within one another."""
@@ -97,7 +94,7 @@ def with_values(found: DiscoveredDataset, hints: ReadOptions, *, look: bool = Tr
         return _joined_values(found)
     highest = _numbers_of_objects(found) if look else 0
     if not highest:
-        return _with_doubt_of_background(found) if look else found
+        return _with_doubts(found) if look else found
     note = (
         f"the values of the masks number objects (up to {highest}, each value one connected area without a place or "
         "size of its own), which are one class here; if each number is a class, name them: --class-names "
@@ -234,30 +231,11 @@ def _numbers_of_objects(found: DiscoveredDataset) -> int:
     return max(area.value for area in areas)
 
 
-def _with_doubt_of_background(found: DiscoveredDataset) -> DiscoveredDataset:
-    """The same with a problem where a value other than 0 fills the rim of nearly all masks, and 0 lies within it."""
-    rims, seen = Counter[int](), set[int]()
-    for raw in sampled_masks(found):
-        rim = np.concatenate([raw[0], raw[-1], raw[1:-1, 0], raw[1:-1, -1]])
-        value, share = int(np.median(rim)), float((rim == np.median(rim)).mean())
-        if not value or share < _FILLED:
-            return found
-        rims[value] += 1
-        seen |= set(np.unique(raw).tolist())
-    if len(rims) != 1 or rims.total() < _LEAST or 0 not in seen or not 2 < len(seen) <= _LARGE:
-        return found
-    (behind,) = rims
-    others = sorted(seen - {behind}, reverse=True)
-    names = ",".join([f"{behind}={BACKGROUND}", *(f"{value}=NAME" for value in others)])
-    as_stored = ",".join(f"{value}={f'class {value}' if value else BACKGROUND}" for value in sorted(seen))
-    problem = DataError(
-        f"the value {behind} fills the rim of all masks that were looked at ({rims.total()}), and 0 lies within: 0 "
-        "would be the background",
-        expected="0 for the background",
-        remedy=f"name the values: --class-names {names}; if 0 is the background, --class-names '{as_stored}'",
-        code="DATA-014",
-    )
-    return found._replace(problems=(*found.problems, problem))
+def _with_doubts(found: DiscoveredDataset) -> DiscoveredDataset:
+    """The same with what is to be asked or told of values that may be the background, or nothing."""
+    problem, note = doubts(sampled_masks(found))
+    problems = (*found.problems, problem) if problem else found.problems
+    return found._replace(problems=problems, notes=(*found.notes, note) if note else found.notes)
 
 
 def _count_on(values: Sequence[int]) -> bool:

@@ -44,6 +44,8 @@ def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHead
         for channel, header in channels.items()
         if masks and all(isinstance(find_laid(header, mask), Laid) for mask in masks.values())
     ]
+    if masks and not drawn_on:
+        return "resample all of them onto the grid of the masks, on which none lies"
     chosen, why = (drawn_on, ", on whose grid the masks lie") if drawn_on else ([next(iter(channels))], "")
     if _are_told_by_folders(list(channels)):
         case = Path(os.path.commonpath([*channels, *masks]))

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from sfumato.data.formats.joined import mask_parts
 from sfumato.data.formats.volume import Axis, VolumeHeader, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.listing import SourceFile, divided
 from sfumato.data.source.matching.layout import Arranged, match_masks
+from sfumato.data.source.matching.ongrid import ways_on_grid
 from sfumato.data.source.people.persons import look_for_persons
 from sfumato.data.source.scans import Scans, list_scans
 from sfumato.data.source.volumes import cine, components
@@ -32,6 +34,8 @@ from sfumato.errors import DataError, listed, raise_together
 
 IN_TIME = re.compile(r"(?:^|[ _.-])(?:4d|(?:half[ _-]?)?sequence|seq|cine|movie|video|all[ _-]?frames)$", re.IGNORECASE)
 """How names of volumes end that hold all points in time."""
+
+OTHER_GRID = "DATA-012"
 
 _SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
@@ -63,7 +67,7 @@ def find_in_volumes(
     labels = _labels(scans)
     arranged = match_masks(drawn.images, masks=rest, known=drawn.on, hints=hints, anywhere=True, labels=labels)
     notes = [*arranged.notes, *scans.notes, *drawn.notes]
-    return cut_volumes(arranged._replace(notes=notes), hints, headers=scans.headers)
+    return cut_volumes(arranged._replace(notes=notes), hints, headers=scans.headers, beside=scans.entries)
 
 
 def _without_further(
@@ -128,6 +132,7 @@ def cut_volumes(
     form: str = "volumes",
     headers: Mapping[str, VolumeHeader] = NO_HEADERS,
     channels: int = 0,
+    beside: Sequence[SourceFile] = (),
 ) -> DiscoveredDataset:
     """Turn cases that name volumes into cases that name planes.
 
@@ -137,12 +142,13 @@ def cut_volumes(
         form: what the source was taken for.
         headers: those that are known already, by locator.
         channels: how many channels of an image the source names; 0 where it does not.
+        beside: the files of the source, one of which may be what a mask was drawn on.
 
     Raises:
         DataError: as for `find_in_volumes`.
     """
     frame = hints.component if isinstance(hints.component, int) else None
-    read = _read(arranged.cases, hints, headers, channels)
+    read = _read(arranged.cases, hints, headers, channels, beside)
     volumes, notes = read.volumes, list(arranged.notes)
     if form == "volumes" and hints.images is None:
         _refuse_masks_as_images(volumes)
@@ -171,7 +177,13 @@ class _Read(NamedTuple):
     frames: list[cine.Frames]
 
 
-def _read(cases: Sequence[Case], hints: ReadOptions, headers: Mapping[str, VolumeHeader], channels: int) -> _Read:
+def _read(
+    cases: Sequence[Case],
+    hints: ReadOptions,
+    headers: Mapping[str, VolumeHeader],
+    channels: int,
+    beside: Sequence[SourceFile],
+) -> _Read:
     """The headers of all cases.
 
     Raises:
@@ -189,11 +201,20 @@ def _read(cases: Sequence[Case], hints: ReadOptions, headers: Mapping[str, Volum
             else:
                 read.volumes.append(volume)
         except DataError as error:
-            problems.append(error)
+            problems.append(error if problems else _with_other_images(error, case, beside))
     raise_together(problems)
     if not read.volumes:
         raise _nothing_drawn(cases)
     return read
+
+
+def _with_other_images(error: DataError, case: Case, beside: Sequence[SourceFile]) -> DataError:
+    """An error about the grids of a case with the images on whose grid its mask lies, where others have it."""
+    parts = [part.locator for mask in case.masks for part in mask_parts(mask)]
+    ways = ways_on_grid((case.image, *case.channels), parts[0], beside) if error.code == OTHER_GRID and parts else ""
+    if ways:
+        error.remedy = f"the masks lie on the grid of other images: {ways}; or {error.remedy}"
+    return error
 
 
 def _by_frames(volume: VolumeCase, frames: cine.Frames, *, alone: bool) -> Iterator[VolumeCase]:
