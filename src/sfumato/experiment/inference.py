@@ -34,6 +34,10 @@ PIXELS_AT_ONCE = 2**22
 """Pixels of all masks that are drawn at once, unless one alone has more."""
 
 
+PIXELS_TOGETHER = 2**20
+"""Pixels of an image of which everything is said at once: what is made of all members on the way stays small."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
     """All members drawn for one case.
@@ -149,9 +153,12 @@ def predict(
         guesses = None if start is None else start(images)
         every, fitting = members_of(len(chunk), count), max(1, PIXELS_AT_ONCE // math.prod(images.shape[2:]))
         names = [case.id for case in chunk]
-        drawn = list(portions.each(every, partial(draw, names, images, guesses), at_most=fitting))
-        members = np.concatenate([each.probability for each in drawn])
-        films = {name: trajectory for each in drawn for name, trajectory in each.films.items()}
+        members = np.empty((len(every), len(model.spec.mask_classes), *images.shape[2:]), np.float32)
+        films, done = dict[str, Trajectory](), 0
+        for drawn in portions.each(every, partial(draw, names, images, guesses), at_most=fitting):
+            members[done : done + len(drawn.probability)] = drawn.probability
+            done += len(drawn.probability)
+            films |= drawn.films
         for k, case in enumerate(chunk):
             yield Ensemble(
                 case=case,
@@ -244,15 +251,22 @@ def _picture(image: Input, spec: Spec) -> np.ndarray:
 
 def in_original_size(ensemble: Ensemble) -> Prediction:
     """Probabilities brought back to the input's size, then decided."""
-    members = np.stack([_restored(member, ensemble.placement) for member in ensemble.members])
-    probability = mean_probability(members)
-    return Prediction(
-        probability,
-        members.argmax(1),
-        probability.argmax(0),
-        predictive_entropy(probability),
-        mutual_information(members),
+    members, (height, width) = _resized(ensemble), ensemble.placement.size
+    count, classes = members.shape[:2]
+    found = Prediction(
+        np.empty((classes, height, width)),
+        np.empty((count, height, width), np.uint8),
+        np.empty((height, width), np.uint8),
+        np.empty((height, width)),
+        np.empty((height, width)),
     )
+    for first in range(0, height, rows := max(1, PIXELS_TOGETHER // width)):
+        part = slice(first, first + rows)
+        shares = _shares(members[:, :, part])
+        found.probability[:, part] = mean = mean_probability(shares)
+        found.members[:, part], found.mask[part] = shares.argmax(1), mean.argmax(0)
+        found.entropy[part], found.information[part] = predictive_entropy(mean), mutual_information(shares)
+    return found
 
 
 def predict_array(
@@ -309,11 +323,21 @@ def predict_array(
     return in_original_size(ensemble)
 
 
-def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
-    """Class probabilities (classes, h, w) in the original size, adding up to 1; background where nothing was seen."""
-    values = restore(np.moveaxis(probability, 0, -1), placement, nearest=False).clip(0, 1)
-    values[..., 0] += values.sum(-1) == 0
-    return np.moveaxis(values / values.sum(-1, keepdims=True), -1, 0)
+def _resized(ensemble: Ensemble) -> np.ndarray:
+    """The members' numbers (k, classes, h, w) in the original size; nothing where nothing was seen."""
+    place = ensemble.placement
+    if place.box == (0, 0, *place.size) and place.canvas == place.size:
+        return ensemble.members
+    back = [restore(np.moveaxis(member, 0, -1), place, nearest=False) for member in ensemble.members]
+    return np.stack([np.moveaxis(values, -1, 0) for values in back])
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Class probabilities (k, classes, h, w) that add up to 1; background where nothing was seen."""
+    values = values.clip(0, 1)
+    values[:, 0] += values.sum(1) == 0
+    shares: np.ndarray = values / values.sum(1, keepdims=True)
+    return shares
 
 
 class SampleRequest(NamedTuple):

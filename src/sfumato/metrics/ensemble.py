@@ -145,7 +145,7 @@ def agreement(masks: _Masks, *, classes: int) -> float:
 
 def image_uncertainty(probability: Probability, *, border: int = 5) -> float:
     """One number in [0, 1] for how much an image deserves a second look: the mean entropy over its doubtful region."""
-    return float(predictive_entropy(probability)[doubtful_region(probability, border=border)].mean())
+    return float(predictive_entropy(probability[:, doubtful_region(probability, border=border)]).mean())
 
 
 def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.ndarray, "*space"]:

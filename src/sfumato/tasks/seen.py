@@ -20,7 +20,7 @@ from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import crop, pad_to_multiple
 from sfumato.typing import Data
 
-KEPT_BYTES = 2**30
+KEPT_BYTES = 2**29
 """Of what is known of windows, so much is kept."""
 
 
