@@ -114,7 +114,7 @@ class Seen:
         """The step at full size; refined in pieces of one size, so that the bits do not depend on the batch."""
         count, size = len(step.x0), piece_size(self.images)
         rows = torch.arange(-(-count // size) * size, device=step.x0.device).clamp(max=count - 1)
-        pieces = [self.network.refine(step.x0[part], self.encoded.rows(part)) for part in rows.split(size)]
+        pieces = [self.network.refine(step.x0[part], self.encoded.rows(part)) for part in torch.split(rows, size)]
         x0 = 2 * torch.cat(pieces)[:count].to(step.x0.dtype).softmax(1) - 1
         return step._replace(x=x0, x0=x0)
 

@@ -85,7 +85,9 @@ def test_a_fresh_network_says_of_every_draw_what_it_says_of_the_image() -> None:
         assert torch.equal(answers.refined, answers.own)
         share = torch.stack([answers.own.softmax(1)[:, :, 4 * k : 4 * k + 4].mean((2, 3)) for k in range(1)])
         assert share.isfinite().all()
-        torch.testing.assert_close(answers.output.softmax(1), block_mean(answers.own.softmax(1), 4), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            answers.output.softmax(1), block_mean(answers.own.softmax(1), 4), rtol=1e-5, atol=1e-6
+        )
     assert answers.own.std() > 0.01, "and it says something"
 
 

@@ -143,7 +143,10 @@ def test_the_draws_of_a_case_have_readers_of_their_own_and_move_with_the_image(m
     assert counts.sum() == 20 * CASES * DRAWS and np.abs(counts - counts.mean()).max() < 4 * np.sqrt(360 * 2 / 9)
     assert any(len(set(each[:DRAWS])) > 1 for each in drawn)
     asked, still = Recorded(), Recorded()
-    costs = [float(each.loss(net, batch(0))["own_cross_entropy"].sum().detach()) for each, net in ((made, asked), (task(readers=3), still))]
+    costs = [
+        float(each.loss(net, batch(0))["own_cross_entropy"].sum().detach())
+        for each, net in ((made, asked), (task(readers=3), still))
+    ]
     assert torch.equal(asked.asked[0][2].image.flip(-1), still.asked[0][2].image)
     asked.own.data = asked.own.data.flip(-1)
     moved = float(made.loss(asked, batch(0))["own_cross_entropy"].sum().detach())
@@ -204,7 +207,9 @@ def test_masks_are_drawn_at_full_size_each_by_its_seed_alone(process: str, monke
     images = made.dataset.images([0, 0, 0, 1])
 
     def drawn(rows: list[int]) -> Tensor:
-        steps = list(draw_masks(made.process, drawing, made.sampler, images[rows], 2, seeds=[[7, 8, 7, 7][row] for row in rows]))
+        steps = list(
+            draw_masks(made.process, drawing, made.sampler, images[rows], 2, seeds=[[7, 8, 7, 7][row] for row in rows])
+        )
         assert steps[0].x0.shape[2:] == (5, 4) and len(steps) == made.sampler.steps
         return steps[-1].x0
 
