@@ -41,6 +41,11 @@ KINDS = {
         f"{{kind: maskhead, {LEVELS}, queries: 3, width: 8, layers: 1}}",
         "{kind: gaussian, prediction: logits, critical_log_snr: 0.5}",
     ),
+    "amortised": (
+        "segment",
+        "{kind: amortised, channels: 4, multipliers: [1, 2, 2], blocks: 1, stem: 1, stride: 1, draw_channels: 4}",
+        "{kind: gaussian, prediction: logits, critical_log_snr: 0.5}",
+    ),
 }
 EIGHT_BITS = Intensity("unit", 0, 255, "8 bit")
 SPECS = {
@@ -246,6 +251,14 @@ HUGE: dict[str, list[dict[str, Any]]] = {
         {"recipe__network__width": 10**5},
         {"spec__mask_classes": ["a"] * 200},
     ],
+    "amortised": [
+        {"recipe__network__channels": 10**9},
+        {"recipe__network__draw_channels": 10**5},
+        {"recipe__network__blocks": 10**6},
+        {"recipe__network__stride": 10**9},
+        {"recipe__network__stem": 4, "recipe__network__stride": 4},
+        {"spec__mask_classes": ["a"] * 200},
+    ],
 }
 
 
@@ -288,10 +301,11 @@ HUGE = LEVELS.replace("channels: 4", "channels: 1000000000")
         "{kind: dit, patch: 2, width: 1000000000, depth: 1}",
         f"{{kind: swin, {HUGE}, patch: 2, window: 2}}",
         f"{{kind: maskhead, {LEVELS}, queries: 1000000000, width: 1000000000, layers: 1}}",
+        f"{{kind: amortised, {HUGE}, stem: 1, stride: 1, draw_channels: 4}}",
     ],
 )
 def test_a_recipe_asks_for_no_more_than_can_be_counted(network: str) -> None:
-    task: Any = "segment" if "maskhead" in network or "swin" in network else "generate"
+    task: Any = "segment" if any(kind in network for kind in ("maskhead", "swin", "amortised")) else "generate"
     process = "{kind: none}" if task == "segment" else "{kind: edm, sigma_data: 0.5}"
     words = [f"network={network}", f"process={process}", "data.augment=none", "train.batch=2"]
     with pytest.raises((ResourceError, UsageError)):

@@ -99,6 +99,12 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     typical = np.median([d for d in np.concatenate(differing) if d > 0])
     assert isinstance(recipe.process, GaussianProcess)
     assert recipe.process.critical_log_snr == round(-math.log(2 * typical), 2)
+    once, _ = plan_training(load_recipe("segment", settings=["network.kind=amortised"]), dataset, device="cpu")
+    assert once.network.stride == 2  # type: ignore[union-attr]
+    seen = [mask[:, 1::2, 1::2] for mask in masks]
+    differing = [(seen[i] != seen[j]).sum((1, 2)) for i in range(3) for j in range(i)]
+    typical = np.median([d for d in np.concatenate(differing) if d > 0])
+    assert once.process.critical_log_snr == round(-math.log(2 * typical), 2), "of blocks, where they are the state"  # type: ignore[union-attr]
     assert recipe.train.minutes == 30 and recipe.data.size == (24, 24) and recipe.network.channels == 32
     assert all(choice.reason for choice in choices)
     assert recipe.train.batch == 8 and recipe.data.modality == "photo" and recipe.data.intensity == "unit"

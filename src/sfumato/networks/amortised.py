@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -222,9 +223,8 @@ class Amortised(nn.Module):
         self.multiple, self.channels_condition = sizes.strides[-1], channels_condition
         self.look = _patches(channels_condition, widths[0], stem=stem, dimensions=dimensions)
         self.encoder = Pyramid(sizes, widths, blocks=[blocks] * len(widths), modulated=False)
-        fine = channels_mask * stem**dimensions
         self.normalise = Normalisation(widths[0])
-        self.head = convolution(widths[0], fine, kernel=3, dimensions=dimensions)
+        self.head = _to_blocks(widths[0], channels_mask, side=stem, dimensions=dimensions)
         if not twin:
             self.levels = sizes.drawn_levels
             self.draw = _Draw(sizes, channels_in, channels_out, classes=classes, augment_labels=augment_labels)
@@ -234,7 +234,7 @@ class Amortised(nn.Module):
             )
             self.tell_fine = _Projection(widths[0], FINE_CHANNELS, kernel=3, dimensions=dimensions)
             self.read_estimate = convolution(channels_mask, FINE_CHANNELS, kernel=3, dimensions=dimensions, bias=False)
-            self.correct = convolution(FINE_CHANNELS, fine, kernel=3, dimensions=dimensions)
+            self.correct = _to_blocks(FINE_CHANNELS, channels_mask, side=stem, dimensions=dimensions)
             zero(self.correct)
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
 
@@ -336,7 +336,7 @@ class _Draw(nn.Module):
         self.enter = _patches(channels_in, width, stem=DRAW_STEM, dimensions=dimensions)
         self.pyramid = Pyramid(sizes, widths, blocks=DRAW_BLOCKS, modulated=True)
         self.normalise = Normalisation(width)
-        self.head = convolution(width, channels_out * DRAW_STEM**dimensions, kernel=3, dimensions=dimensions)
+        self.head = _to_blocks(width, channels_out, side=DRAW_STEM, dimensions=dimensions)
         zero(self.head)
         self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
         self.modulate = nn.Linear(4 * width, sum(self.modulated))
@@ -352,6 +352,15 @@ def _patches(channels_in: int, channels_out: int, *, stem: int, dimensions: Dime
     """A convolution of stride `stem` that sees the block of each of its pixels and all blocks around it."""
     kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
     return kind(channels_in, channels_out, 3 * stem, stride=stem, padding=stem)
+
+
+def _to_blocks(channels_in: int, channels_out: int, *, side: int, dimensions: Dimensions) -> nn.Conv2d | nn.Conv3d:
+    """A convolution before `depth_to_space`; at first all pixels of a block say the same (Aitken et al. 2017)."""
+    convolve = convolution(channels_in, channels_out * side**dimensions, kernel=3, dimensions=dimensions)
+    with torch.no_grad():
+        for parameter in convolve.parameters():
+            parameter.copy_(parameter[:: side**dimensions].repeat_interleave(side**dimensions, 0))
+    return convolve
 
 
 def _filled(x: Data, size: Sequence[int]) -> Float[Tensor, "b c *filled"]:

@@ -114,10 +114,12 @@ def test_the_state_reaches_its_place_at_full_size() -> None:
     assert changed.max(0).values.tolist() <= [3 * 4 + 12, 12 * 4 + 12] and len(changed) > 16
 
 
-def test_every_pixel_of_a_block_has_an_answer_of_its_own() -> None:
-    logits = build(stem=4).encode(random(1, 3, 32, 32)).logits
-    inside = logits[0, 1].reshape(8, 4, 8, 4).permute(0, 2, 1, 3).flatten(0, 1).flatten(1)
-    assert all(len(block.unique()) == 16 for block in inside)
+def test_every_pixel_of_a_block_has_an_answer_of_its_own_but_at_first() -> None:
+    for awake, answers in ((True, 16), (False, 1)):
+        logits = build(awake=awake, stem=4).encode(random(1, 3, 32, 32)).logits
+        inside = logits[0, 1].reshape(8, 4, 8, 4).permute(0, 2, 1, 3).flatten(0, 1).flatten(1)
+        assert {len(block.unique()) for block in inside} == {answers}
+        assert len(inside[:, 0].unique()) == 64
 
 
 def test_one_step_trains_every_parameter() -> None:
