@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
-from sfumato.diffusion.process import Answers, Condition, Encoded, Network, Step
+from sfumato.diffusion.process import Condition, DrawAnswers, EncodedImages, Network, Step
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import block_mean
 from sfumato.tasks.objective import Answer, Ignored, Objective, Term
@@ -61,7 +61,7 @@ def coarse(x0: Data, ignored: Ignored | None, stride: int) -> Coarse:
     return Coarse(torch.where(silent, 2 / x0.shape[1] - 1, means), silent[:, 0])
 
 
-def full_size_terms(answers: Answers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
+def full_size_terms(answers: DrawAnswers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
     """The terms of (1) at full size by name, one number for each draw.
 
     Args:
@@ -83,7 +83,7 @@ def mean_over_draws(terms: dict[str, PerDraw], images: int) -> dict[str, PerItem
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenImages:
     """A network that has seen images, as samplers call it: the images of a condition are not looked at.
 
     Args:
@@ -93,7 +93,7 @@ class Seen:
     """
 
     network: Amortised
-    encoded: Encoded
+    encoded: EncodedImages
     images: Data
 
     def __call__(self, x: Data, level: PerItem, condition: Condition) -> Output:
@@ -119,18 +119,18 @@ class Seen:
         return step._replace(x=x0, x0=x0)
 
 
-def seen(network: nn.Module | Network, images: Data) -> Seen | None:
+def seen(network: nn.Module | Network, images: Data) -> SeenImages | None:
     """The network after it has seen the images one by one; None for one that looks at them in every call.
 
     Each is seen alone, so that the bits do not depend on the others, and one that follows itself only once.
     """
     if not isinstance(network, Amortised) or network.twin:
         return None
-    known, places = list[Encoded](), list[int]()
+    known, places = list[EncodedImages](), list[int]()
     for row in range(len(images)):
         if row == 0 or not torch.equal(images[row], images[row - 1]):
             known.append(network.encode(images[row : row + 1]))
         places.append(len(known) - 1)
     features = (torch.cat(each) for each in zip(*(each.features for each in known), strict=True))
-    together = Encoded(tuple(features), torch.cat([each.logits for each in known]))
-    return Seen(network, together.rows(torch.tensor(places, device=images.device)), images)
+    together = EncodedImages(tuple(features), torch.cat([each.logits for each in known]))
+    return SeenImages(network, together.rows(torch.tensor(places, device=images.device)), images)
