@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.process import Condition, Encoded, Network
+from sfumato.diffusion.process import Condition, EncodedImages, Network
 from sfumato.typing import Data, Output, PerItem
 
 _LARGEST = {"cpu": 8}
@@ -50,7 +50,7 @@ class MicroBatches:
                 taken["encoded"] = condition.encoded.rows(self._images(start, x, condition.encoded))
             yield x[rows], level[rows], replace(condition, **taken)
 
-    def _images(self, start: int, x: Data, encoded: Encoded) -> Tensor:
+    def _images(self, start: int, x: Data, encoded: EncodedImages) -> Tensor:
         """The encoded image of each item of a piece, of which as many items side by side have the same."""
         items = torch.arange(start, start + self.size, device=x.device).clamp(max=len(x) - 1)
         return items // (len(x) // len(encoded.logits))

@@ -19,7 +19,7 @@ from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, State, Times
 
 
-class Encoded(NamedTuple):
+class EncodedImages(NamedTuple):
     """What a network knows of images that it has seen (`networks.amortised`), one row for each.
 
     Attributes:
@@ -30,16 +30,16 @@ class Encoded(NamedTuple):
     features: tuple[Tensor, ...]
     logits: Data
 
-    def rows(self, rows: slice | Tensor) -> "Encoded":
+    def rows(self, rows: slice | Tensor) -> "EncodedImages":
         """What is known of some of the images."""
-        return Encoded(tuple(each[rows] for each in self.features), self.logits[rows])
+        return EncodedImages(tuple(each[rows] for each in self.features), self.logits[rows])
 
-    def repeated(self, times: int) -> "Encoded":
+    def repeated(self, times: int) -> "EncodedImages":
         """Every image so many times, side by side."""
         if times == 1:
             return self
         features = tuple(each.repeat_interleave(times, 0) for each in self.features)
-        return Encoded(features, self.logits.repeat_interleave(times, 0))
+        return EncodedImages(features, self.logits.repeat_interleave(times, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +51,13 @@ class Condition:
         label: class index of each item; the number of classes itself means 'no class'.
         augment: augmentation labels, zero when sampling.
         encoded: what a network that encodes images knows of them, in place of `image`.
-        estimate_of: x0_hat from the network's output; asks such a network for all its `Answers`, in training.
+        estimate_of: x0_hat from the network's output; asks such a network for all its `DrawAnswers`, in training.
     """
 
     image: Data | None = None
     label: Int[Tensor, " b"] | None = None
     augment: Float[Tensor, "b n"] | None = None
-    encoded: Encoded | None = None
+    encoded: EncodedImages | None = None
     estimate_of: Callable[[Output], Data] | None = None
 
     def twice(self, unlabelled: int | None, *, drops_image: bool = False) -> "Condition":
@@ -81,7 +81,7 @@ class Condition:
         )
 
 
-class Answers(NamedTuple):
+class DrawAnswers(NamedTuple):
     """All that a network that encodes images says of r draws of each of b images.
 
     Attributes:

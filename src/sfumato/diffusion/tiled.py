@@ -23,7 +23,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.process import Condition, Denoise, Encoded
+from sfumato.diffusion.process import Condition, Denoise, EncodedImages
 from sfumato.typing import Data, Output
 
 OVERLAP = 0.5
@@ -123,7 +123,7 @@ class Tiled:
     window: tuple[int, ...]
     at_once: int = 1
     overlap: float = OVERLAP
-    known: Callable[[Sequence[int]], Encoded] | None = None
+    known: Callable[[Sequence[int]], EncodedImages] | None = None
 
     def __call__(self, x_t: Data, t: float, condition: Condition) -> Output:
         """x0_hat of the canvas, equation (1).

@@ -26,7 +26,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.diffusion.process import Answers, Condition, Encoded
+from sfumato.diffusion.loss import LEAST
+from sfumato.diffusion.process import Condition, DrawAnswers, EncodedImages
 from sfumato.errors import UsageError
 from sfumato.networks.blocks import (
     Dimensions,
@@ -60,9 +61,6 @@ DRAW_STEM = 2
 
 FINE_CHANNELS = 8
 """Of the refinement."""
-
-LEAST = 1e-6
-"""The least probability whose logarithm is taken in (4)."""
 
 
 class AmortisedSizes(NamedTuple):
@@ -238,7 +236,7 @@ class Amortised(nn.Module):
             zero(self.correct)
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
 
-    def encode(self, image: Data) -> Encoded:
+    def encode(self, image: Data) -> EncodedImages:
         """What is to be known of images (b, channels_condition, *space) of any size: equation (1).
 
         The features are those of D's levels, of the refinement, and (4) without its correction where the process reads
@@ -257,12 +255,12 @@ class Amortised(nn.Module):
         levels = self.encoder(x, repeat(None))
         own = crop(depth_to_space(self.head(self.normalise(levels[0])), self.stem), image.shape[2:])
         if self.twin:
-            return Encoded((), own)
+            return EncodedImages((), own)
         told = [tell(levels[level]) for tell, level in zip(self.tell.children(), self.levels, strict=True)]
         coarse = block_mean(own.float().softmax(1), self.stride).clamp(min=LEAST).log()
-        return Encoded((*told, self.tell_fine(levels[0]), *([coarse] if self.logits else [])), own)
+        return EncodedImages((*told, self.tell_fine(levels[0]), *([coarse] if self.logits else [])), own)
 
-    def forward(self, x: Data, level: PerItem, condition: Condition) -> Output | Answers:
+    def forward(self, x: Data, level: PerItem, condition: Condition) -> Output | DrawAnswers:
         """One prediction for r draws of each of b images.
 
         Args:
@@ -272,7 +270,7 @@ class Amortised(nn.Module):
             condition: `encoded`, or an `image` (b, channels_condition, *space) of any size; label, augmentation.
 
         Returns:
-            The prediction (b * r, channels_out, *small), of a twin (b, channels_mask, *space); all `Answers` where
+            The prediction (b * r, channels_out, *small), of a twin (b, channels_mask, *space); all `DrawAnswers` where
             `condition.estimate_of` is given.
 
         Raises:
@@ -284,9 +282,9 @@ class Amortised(nn.Module):
         output = self._drawn(x, level, condition, encoded)
         if condition.estimate_of is None:
             return output
-        return Answers(output, self.refine(condition.estimate_of(output), encoded), encoded.logits)
+        return DrawAnswers(output, self.refine(condition.estimate_of(output), encoded), encoded.logits)
 
-    def refine(self, x0_hat: Output, encoded: Encoded) -> Float[Tensor, "n classes *pixels"]:
+    def refine(self, x0_hat: Output, encoded: EncodedImages) -> Float[Tensor, "n classes *pixels"]:
         """Logits at full size from estimated masks (b * r, channels_mask, *small) in [-1, 1]: equation (3)."""
         told = encoded.repeated(len(x0_hat) // len(encoded.logits))
         fine = told.features[len(self.levels)]
@@ -297,14 +295,14 @@ class Amortised(nn.Module):
         correction = depth_to_space(self.correct(functional.relu_(hidden)), self.stem)
         return told.logits + crop(correction, told.logits.shape[2:])
 
-    def _seen(self, condition: Condition) -> Encoded:
+    def _seen(self, condition: Condition) -> EncodedImages:
         if condition.encoded is not None:
             return condition.encoded
         if condition.image is None:
             raise UsageError("an amortised network was given no image", expected="an image, or what it knows of it")
         return self.encode(condition.image)
 
-    def _drawn(self, x: Data, level: PerItem, condition: Condition, encoded: Encoded) -> Output:
+    def _drawn(self, x: Data, level: PerItem, condition: Condition, encoded: EncodedImages) -> Output:
         """Equation (2)."""
         told = encoded.repeated(len(x) // len(encoded.logits)).features
         beside = told[: len(self.levels)]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.loss import soft_dice
-from sfumato.diffusion.process import Answers
+from sfumato.diffusion.process import DrawAnswers
 from sfumato.networks.blocks import block_mean
 from sfumato.tasks.objective import Answer, Ignored, Objective, Term
 from sfumato.typing import Data, PerItem
@@ -57,7 +57,7 @@ def coarse(x0: Data, ignored: Ignored | None, stride: int) -> Coarse:
     return Coarse(torch.where(silent, 2 / x0.shape[1] - 1, means), silent[:, 0])
 
 
-def full_size_terms(answers: Answers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
+def full_size_terms(answers: DrawAnswers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
     """The terms of (1) at full size by name, one number for each draw.
 
     Args:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.diffusion.micro_batches import piece_size
-from sfumato.diffusion.process import Encoded, Network, Step
+from sfumato.diffusion.process import EncodedImages, Network, Step
 from sfumato.diffusion.tiled import Windows
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import crop, pad_to_multiple
@@ -25,7 +25,7 @@ KEPT_BYTES = 2**29
 
 
 @dataclass
-class Seen:
+class SeenImages:
     """Images as an amortised network knows them.
 
     Args:
@@ -37,7 +37,7 @@ class Seen:
     network: Amortised
     images: Data
     window: tuple[int, ...]
-    _kept: dict[int, Encoded] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[int, EncodedImages] = field(default_factory=dict, init=False, repr=False)
     _bytes: int = field(default=0, init=False, repr=False)
 
     @property
@@ -71,13 +71,13 @@ class Seen:
             places[row] = places[row - 1] if same else row
         return places
 
-    def of_windows(self, numbers: Sequence[int]) -> Encoded:
+    def of_windows(self, numbers: Sequence[int]) -> EncodedImages:
         """What is known of some windows: a row for each image, those of one window side by side."""
         parts = [self._of_window(number) for number in numbers]
         features = (torch.cat(each) for each in zip(*(part.features for part in parts), strict=True))
-        return Encoded(tuple(features), torch.cat([part.logits for part in parts]))
+        return EncodedImages(tuple(features), torch.cat([part.logits for part in parts]))
 
-    def _of_window(self, number: int) -> Encoded:
+    def _of_window(self, number: int) -> EncodedImages:
         known = self._kept.get(number)
         if known is None:
             known = self._see(number)
@@ -89,12 +89,12 @@ class Seen:
         rows = [different.index(first) for first in self._first]
         return known.rows(torch.tensor(rows, device=self.images.device))
 
-    def _see(self, number: int) -> Encoded:
+    def _see(self, number: int) -> EncodedImages:
         """One image after the other, so that the bits do not depend on the others; equal ones once."""
         place = self._pixels.places[number] if len(self.states.places) > 1 else ...
         seen = [self.network.encode(self._whole[row : row + 1][place]) for row in dict.fromkeys(self._first)]
         features = (torch.cat(each) for each in zip(*(each.features for each in seen), strict=True))
-        return Encoded(tuple(features), torch.cat([each.logits for each in seen]))
+        return EncodedImages(tuple(features), torch.cat([each.logits for each in seen]))
 
     def finished(self, steps: Iterator[Step]) -> Iterator[Step]:
         """Steps of a sampling loop, of which the last one has the refined estimate, at full size."""
@@ -118,7 +118,7 @@ class Seen:
     def _classes(self) -> int:
         return self.of_windows([0]).logits.shape[1]
 
-    def _shares(self, x0_hat: Tensor, known: Encoded) -> Tensor:
+    def _shares(self, x0_hat: Tensor, known: EncodedImages) -> Tensor:
         """Class probabilities; refined in pieces of one size, so that the bits do not depend on the batch."""
         count, size = len(x0_hat), piece_size(known.logits)
         rows = torch.arange(-(-count // size) * size, device=x0_hat.device).clamp(max=count - 1)
@@ -126,6 +126,6 @@ class Seen:
         return torch.cat(pieces)[:count].to(x0_hat.dtype).softmax(1)
 
 
-def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...]) -> Seen | None:
+def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...]) -> SeenImages | None:
     """The images as the network knows them; None for one that looks at them in every call."""
-    return Seen(network, images, window) if isinstance(network, Amortised) and not network.twin else None
+    return SeenImages(network, images, window) if isinstance(network, Amortised) and not network.twin else None

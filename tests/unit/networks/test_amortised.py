@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.micro_batches import MicroBatches
-from sfumato.diffusion.process import Answers, Condition
+from sfumato.diffusion.process import Condition, DrawAnswers
 from sfumato.errors import UsageError
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import block_mean, depth_to_space
@@ -126,7 +126,7 @@ def test_one_step_trains_every_parameter() -> None:
     network = build().train()
     condition = Condition(image=random(2, 3, 32, 32), estimate_of=lambda output: output.softmax(1) * 2 - 1)
     answers = network(random(4, 2, 8, 8), LEVEL, condition)
-    assert isinstance(answers, Answers)
+    assert isinstance(answers, DrawAnswers)
     (answers.refined.square().mean() + answers.output.square().mean() + answers.own.square().mean()).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -16,7 +16,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.loss import soft_dice
-from sfumato.diffusion.process import Answers, Condition
+from sfumato.diffusion.process import Condition, DrawAnswers
 from sfumato.networks.amortised import Amortised
 from sfumato.tasks.draws import coarse
 from sfumato.tasks.objective import Objective, Term
@@ -75,7 +75,7 @@ def network(process: str = "gaussian") -> Amortised:
 
 
 class Recorded(nn.Module):
-    """Answers the same of every draw; remembers what it is asked."""
+    """DrawAnswers the same of every draw; remembers what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,12 +85,12 @@ class Recorded(nn.Module):
         self.own = nn.Parameter(torch.randn(2, *SIZE, generator=generator))
         self.asked: list[tuple[Tensor, Tensor, Condition]] = []
 
-    def forward(self, x: Tensor, level: Tensor, condition: Condition) -> Answers:
+    def forward(self, x: Tensor, level: Tensor, condition: Condition) -> DrawAnswers:
         self.asked.append((x, level, condition))
         assert condition.image is not None
         each = [answer.expand(number, *answer.shape) for answer, number in (
             (self.output, len(x)), (self.refined, len(x)), (self.own, len(condition.image)))]  # fmt: skip
-        return Answers(*each)
+        return DrawAnswers(*each)
 
 
 def batch(step: int, slots: Sequence[int] = range(CASES)) -> Batch:
