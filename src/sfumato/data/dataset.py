@@ -142,6 +142,28 @@ class Dataset:
             masks = self._masks[list(rows), chosen]
         return torch.from_numpy(masks).to(device, non_blocking=True)
 
+    def parts(self, rows: Sequence[int], corners: Sequence[Sequence[int]], size: tuple[int, int]) -> "Dataset":
+        """A data set of boxes of one size out of some of the cases, in memory; of readers who say nothing beyond masks.
+
+        Args:
+            rows: which cases; case i of the result is that of row i.
+            corners: where each box begins, down and across; below 0 outside, where an image is its reflection.
+            size: height and width of the boxes.
+        """
+        places = list(zip(rows, corners, strict=True))
+        images = np.stack([cut_out(self._images[row], corner, size) for row, corner in places])
+        masks = None
+        if self._masks is not None:
+            masks = np.stack(
+                [
+                    np.stack([cut_out(mask, corner, size, outside=IGNORED) for mask in self._masks[row]])
+                    for row, corner in places
+                ]
+            )
+        spec = replace(self.spec, size=size, spacing=None, keep_aspect=False, crop=False, ignore=masks is not None)
+        sizes = [OriginalSize(size)] * len(rows)
+        return Dataset(spec, [self.cases[row] for row in rows], sizes, images, masks, self.notes)
+
     def mask(self, row: int, reader: int = 0) -> np.ndarray:
         """Class index of each pixel of a case by one reader, uint8 as stored and where it is stored: not copied."""
         if self._masks is None:

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.data.dataset import Dataset
+from sfumato.data.manifest import SPLITS
 from sfumato.data.mask import IGNORED
-from sfumato.randomness import Noise
+from sfumato.randomness import Noise, derive_seed
 
 ON_FOREGROUND = 1 / 3
 """Share of the patches that are centred on foreground."""
@@ -26,6 +27,9 @@ ON_FOREGROUND = 1 / 3
 _NUMBERS = 4
 """Uniform numbers that decide about foreground: whether, which class, and which pixel (two, for large volumes)."""
 
+
+PARTS = 200
+"""Cases of each split, at most, of which a part is kept in memory."""
 
 JUDGED = 2
 """Sides of what a validation looks at in a large image, in sides of a patch: it must not take longer than training."""
@@ -91,8 +95,12 @@ class Patches:
             noise: one generator.
         """
         size = [min(JUDGED * side, length) for side, length in zip(self.size, self.dataset.size(row), strict=True)]
+        return Box(tuple(self.around_foreground(row, noise, size)), tuple(size))
+
+    def around_foreground(self, row: int, noise: Noise, size: Sequence[int]) -> list[int]:
+        """Where a part of an image begins that has foreground in it, if there is any."""
         _, *drawn = noise.on("cpu").uniform(_NUMBERS + len(size)).double()[0].tolist()
-        return Box(tuple(self._corner(row, 0, [0.0, *drawn], size)), tuple(size))
+        return self._corner(row, 0, [0.0, *drawn], size)
 
     def _corner(self, row: int, reader: int, drawn: Sequence[float], size: Sequence[int]) -> list[int]:
         """Where a patch of a size begins on each axis."""
@@ -115,6 +123,26 @@ class Patches:
             counts = np.bincount(mask.reshape(-1), minlength=IGNORED + 1)
             found = self._present[row, reader] = [int(k) for k in np.flatnonzero(counts) if 0 < k < IGNORED]
         return found
+
+
+def of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Dataset:
+    """A dataset whose images have one size: itself, or of large images a part of the size of a window each.
+
+    Measures that compare images with each other need them so, and take no longer for large ones. The parts lie around
+    foreground, always the same; of each split `PARTS` cases, equally spaced.
+
+    Args:
+        dataset: the dataset.
+        window: sides of the windows in which a model sees its images; None: it sees them whole.
+    """
+    if window is None:
+        return dataset
+    height, width = window
+    rows = [row for split in SPLITS for row in dataset.rows(split, at_most=PARTS)]
+    patches = Patches(dataset, window)
+    noises = (Noise([derive_seed("part", dataset.cases[row].id)]) for row in rows)
+    corners = [patches.around_foreground(row, noise, window) for row, noise in zip(rows, noises, strict=True)]
+    return dataset.parts(rows, corners, (height, width))
 
 
 def _anywhere(u: float, length: int, side: int) -> int:

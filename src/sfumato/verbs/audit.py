@@ -17,10 +17,11 @@ from sfumato.experiment.mask_sampling import load_twin
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval
-from sfumato.progress import bar
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
+from sfumato.tasks.patches import of_one_size
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
@@ -95,7 +96,9 @@ def audit(
     model = _segmenter(run, device=worker)
     arms = arms_of(model, load_twin(run, device=worker), calls=calls, members=members or model.recipe.sample.samples)
     origin = Run(run).found_dataset() if source is None else Path(source)
-    dataset = _opened(origin, model)
+    dataset = of_one_size(_opened(origin, model), model.window)
+    if model.window is not None:
+        say(f"of each image a part of {' x '.join(map(str, model.window))} pixels around its foreground is looked at")
     rows = evenly(dataset.rows(split), cases)
     patients = patients_of(dataset, rows)
     if len(set(patients)) < _FEWEST:
