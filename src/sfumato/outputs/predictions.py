@@ -142,13 +142,14 @@ class Writer:
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
     def _image(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
+        seen = uncertainty_features(ensemble.members)  # before the maps are there: large images fill the memory
         maps = in_original_size(ensemble)
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.writing.save:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, _doubt(maps), [uncertainty_features(ensemble.members)])
+        return self._row(unit, files, maps, _doubt(maps), [seen])
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
         stack, seen = _Stack.like(file, unit), []

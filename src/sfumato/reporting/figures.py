@@ -236,16 +236,16 @@ def _outlined(
     image: DisplayImage, mask: Integer[np.ndarray, "h w"], reference: Integer[np.ndarray, "h w"] | None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """See `overlay`."""
-    drawn, pen = _colour(image).astype(np.float64), max(1, round(min(mask.shape) / 256))
+    drawn, pen = _colour(image).copy(), max(1, round(min(mask.shape) / 256))
     for label in np.unique(mask[mask > 0]):
         region, colour = mask == label, np.array(FILLS[(label - 1) % len(FILLS)])
-        drawn[region] = 0.75 * drawn[region] + 0.25 * colour
+        drawn[region] = (0.75 * drawn[region] + 0.25 * colour).round()
         drawn[region & ~ndimage.binary_erosion(region, iterations=pen, border_value=1)] = colour
     if reference is not None:
         for label in np.unique(reference[reference > 0]):
             region = reference == label
             drawn[ndimage.binary_dilation(region, iterations=pen) & ~region] = REFERENCE
-    return drawn.round().astype(np.uint8)
+    return drawn
 
 
 def heat(values: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
