@@ -23,6 +23,7 @@ from sfumato.memory import AdaptiveBatchSize
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.pairs import Beside
+from sfumato.tasks.seen import SeenImages, seen
 from sfumato.tasks.segment import draw_masks, signed_one_hot
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
@@ -155,7 +156,8 @@ def predict(
         names = [case.id for case in chunk]
         members = np.empty((len(every), len(model.spec.mask_classes), *images.shape[2:]), np.float32)
         films, done = dict[str, Trajectory](), 0
-        for drawn in portions.each(every, partial(draw, names, images, guesses), at_most=fitting):
+        known = None if tta else seen(model.network, images, model.window)
+        for drawn in portions.each(every, partial(draw, names, images, guesses, known=known), at_most=fitting):
             members[done : done + len(drawn.probability)] = drawn.probability
             done += len(drawn.probability)
             films |= drawn.films
@@ -210,8 +212,18 @@ class Draw:
     recorded: Container[str] = ()
     around: Callable[[Denoise], Denoise] = lambda denoise: denoise
 
-    def __call__(self, names: Sequence[str], images: Data, guesses: Output | None, part: Sequence[Member]) -> _Drawn:
+    def __call__(
+        self,
+        names: Sequence[str],
+        images: Data,
+        guesses: Output | None,
+        part: Sequence[Member],
+        *,
+        known: SeenImages | None = None,
+    ) -> _Drawn:
         """One batch, on the CPU, of the cases of a chunk: their ids, their images and what to start from.
+
+        Where `known` is given, the network has seen the images of the chunk as they are.
 
         Raises:
             ModelError: the model draws NaN.
@@ -229,6 +241,7 @@ class Draw:
             seeds=seeds,
             start=None if guesses is None else turn_images(guesses[rows], views),
             window=self.model.window,
+            known=known.of_masks(rows) if known else None,
             guidance=self.guidance,
             around=self.around,
         )

@@ -7,7 +7,7 @@ last call is refined to full size, window by window, and the probabilities are w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -25,20 +25,40 @@ KEPT_BYTES = 2**29
 
 
 @dataclass
+class _Kept:
+    """What is known of windows, by their number, as long as there is room."""
+
+    windows: dict[int, EncodedImages] = field(default_factory=dict)
+    size: int = 0
+
+    def keep(self, number: int, known: EncodedImages) -> None:
+        """Keep what is known of a window."""
+        size = sum(each.nbytes for each in (*known.features, known.logits))
+        if self.size + size <= KEPT_BYTES:
+            self.windows[number] = known
+            self.size += size
+
+
+@dataclass(frozen=True)
 class SeenImages:
     """Images as an amortised network knows them.
 
     Args:
         network: in evaluation mode.
-        images: (b, c, *space).
+        images: (n, c, *space), each of them once.
         window: sides of a window in pixels.
+        rows: of which image each mask is.
     """
 
     network: Amortised
     images: Data
     window: tuple[int, ...]
-    _kept: dict[int, EncodedImages] = field(default_factory=dict, init=False, repr=False)
-    _bytes: int = field(default=0, init=False, repr=False)
+    rows: tuple[int, ...]
+    _kept: _Kept = field(default_factory=_Kept, repr=False)
+
+    def of_masks(self, rows: Sequence[int]) -> "SeenImages":
+        """The same for other masks: of which of its masks' images each is; what is known is shared."""
+        return replace(self, rows=tuple(self.rows[row] for row in rows))
 
     @property
     def stride(self) -> int:
@@ -62,15 +82,6 @@ class SeenImages:
         """The images; where there are several windows, their last rows again until the windows fill them."""
         return self.images if len(self.states.places) == 1 else pad_to_multiple(self.images, self.stride)
 
-    @cached_property
-    def _first(self) -> list[int]:
-        """Of the images that follow each other and are equal, the first: it is seen for all of them."""
-        places = [0] * len(self.images)
-        for row in range(1, len(self.images)):
-            same = torch.equal(self.images[row], self.images[row - 1])
-            places[row] = places[row - 1] if same else row
-        return places
-
     def of_windows(self, numbers: Sequence[int]) -> EncodedImages:
         """What is known of some windows: a row for each image, those of one window side by side."""
         parts = [self._of_window(number) for number in numbers]
@@ -78,21 +89,16 @@ class SeenImages:
         return EncodedImages(tuple(features), torch.cat([part.logits for part in parts]))
 
     def _of_window(self, number: int) -> EncodedImages:
-        known = self._kept.get(number)
+        known = self._kept.windows.get(number)
         if known is None:
             known = self._see(number)
-            size = sum(each.nbytes for each in (*known.features, known.logits))
-            if self._bytes + size <= KEPT_BYTES:
-                self._bytes += size
-                self._kept[number] = known
-        different = list(dict.fromkeys(self._first))
-        rows = [different.index(first) for first in self._first]
-        return known.rows(torch.tensor(rows, device=self.images.device))
+            self._kept.keep(number, known)
+        return known.rows(torch.tensor(self.rows, device=self.images.device))
 
     def _see(self, number: int) -> EncodedImages:
-        """One image after the other, so that the bits do not depend on the others; equal ones once."""
+        """One image after the other, so that the bits do not depend on the others."""
         place = self._pixels.places[number] if len(self.states.places) > 1 else ...
-        seen = [self.network.encode(self._whole[row : row + 1][place]) for row in dict.fromkeys(self._first)]
+        seen = [self.network.encode(image[place]) for image in torch.split(self._whole, 1)]
         features = (torch.cat(each) for each in zip(*(each.features for each in seen), strict=True))
         return EncodedImages(tuple(features), torch.cat([each.logits for each in seen]))
 
@@ -126,6 +132,19 @@ class SeenImages:
         return torch.cat(pieces)[:count].to(x0_hat.dtype).softmax(1)
 
 
-def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...]) -> SeenImages | None:
-    """The images as the network knows them; None for one that looks at them in every call."""
-    return SeenImages(network, images, window) if isinstance(network, Amortised) and not network.twin else None
+def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...] | None) -> SeenImages | None:
+    """The images as the network knows them, of each a mask; None for a network that looks at them in every call.
+
+    Args:
+        network: the network.
+        images: (b, c, *space); those that follow each other and are equal are seen once.
+        window: sides of a window in pixels; None: the whole image.
+    """
+    if not isinstance(network, Amortised) or network.twin:
+        return None
+    rows, different = list[int](), list[int]()
+    for row in range(len(images)):
+        if row == 0 or not torch.equal(images[row], images[row - 1]):
+            different.append(row)
+        rows.append(len(different) - 1)
+    return SeenImages(network, images[different], window or tuple(images.shape[2:]), tuple(rows))

@@ -43,7 +43,7 @@ from sfumato.tasks.held_out import HeldOut
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.patches import Patches
 from sfumato.tasks.readers import drawn_readers
-from sfumato.tasks.seen import seen
+from sfumato.tasks.seen import SeenImages, seen
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -312,6 +312,7 @@ def draw_masks(
     seeds: Sequence[int],
     start: Output | None = None,
     window: Sequence[int] | None = None,
+    known: SeenImages | None = None,
     guidance: Guidance = UNGUIDED,
     around: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Iterator[Step]:
@@ -326,11 +327,12 @@ def draw_masks(
         seeds: one for each image.
         start: estimated one-hot masks in [-1, 1] to start from; None for noise.
         window: sides of the windows in which the network sees an image (`diffusion.tiled`); None: all of it at once.
+        known: the images as the network knows them, where it has seen them before (`tasks.seen`).
         guidance: away from what; masks have no classes to drop, so from a weaker network only.
         around: what is put around the whole denoiser, such as an audit of it.
     """
     window = tuple(images.shape[2:] if window is None else window)
-    known = seen(network, images, window)
+    known = seen(network, images, window) if known is None else known
     like = images.new_empty((len(images), classes, *(known.states.canvas if known else images.shape[2:])))
 
     def denoiser(each: Network) -> Denoise:
