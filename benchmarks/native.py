@@ -11,9 +11,9 @@ Arms, each with its own CPU minutes of one thread:
                and `sliding_window_inference` (Gaussian weights, half overlapping)
 
 All are trained by turns in one process: the one that has used less CPU time makes the next step, so a busy machine
-slows all. The rates are those of `benchmarks/amortised.py`. Scored are the test cases of one split by patient, against the
-first reader, at each image's own size: Dice, the 95th percentile of the Hausdorff distance (HD95) and the surface Dice
-within 2 pixels (NSD), means over cases of means over classes.
+slows all. The rates are those of `benchmarks/amortised.py`. Scored are the test cases of one split by patient, against
+the first reader, at each image's own size: Dice, the 95th percentile of the Hausdorff distance (HD95) and the surface
+Dice within 2 pixels (NSD), means over cases of means over classes.
 """
 
 import argparse
