@@ -140,3 +140,17 @@ def test_generators_want_images_of_one_size(native: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="own size") as refused:
         train.generate(native, out=tmp_path / "run", steps=1)
     assert "--size" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize(("size", "words"), [("native", "each keeps its own"), ("24", "resized to 24 x 24, stretched")])
+def test_a_dry_run_tells_what_becomes_of_the_sizes(source: Path, tmp_path: Path, capsys, size: str, words: str) -> None:
+    told = prepare.prepare(source, out=tmp_path / "set", size=size, dry_run=True)
+    said = capsys.readouterr().err
+    assert words in said and "8 x 8" not in said
+    assert told["size"] == ("native" if size == "native" else [24, 24])
+
+
+def test_a_dry_run_refuses_what_the_real_one_would(source: Path, tmp_path: Path) -> None:
+    flags = prepare.PreparationFlags(crop=True)
+    with pytest.raises(UsageError, match="neither padded nor cut"):
+        prepare.prepare(source, out=tmp_path / "set", size="native", preparation=flags, dry_run=True)

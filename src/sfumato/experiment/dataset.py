@@ -10,7 +10,8 @@ from pathlib import Path
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.placement import size_words
-from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
+from sfumato.data.preparation.notes import sized_words
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases, refuse_impossible
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
 from sfumato.experiment.plan import Choice, plan_size
@@ -53,12 +54,14 @@ def rehearse_cases(
         DataError: what the preparation would refuse.
     """
     size, _ = plan_size(recipe, found, device="cpu")
+    wanted, rehearsed = (_settings(recipe, each, workers) for each in (size, REHEARSED))
+    refuse_impossible(wanted)
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
-        _prepare(found, Path(folder) / "set", _settings(recipe, REHEARSED, workers), spool=Path(folder) / "spool")
+        _prepare(found, Path(folder) / "set", rehearsed, spool=Path(folder) / "spool")
         dataset = Dataset.open(Path(folder) / "set")
-    return size, tuple(
-        note for note in dataset.notes if dataset.sharpness is None or note != dataset.sharpness.sentence
-    )
+    small, real = sized_words(rehearsed.canvas), sized_words(wanted.canvas)
+    about_small = None if dataset.sharpness is None else dataset.sharpness.sentence
+    return size, tuple(note.replace(small, real) for note in dataset.notes if note != about_small)
 
 
 def _prepare(found: DiscoveredDataset, out: Path, settings: PreparationSettings, *, spool: Path) -> None:

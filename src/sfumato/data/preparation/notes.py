@@ -7,6 +7,7 @@ from sfumato.data.copies import Copies, in_several_splits
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
+from sfumato.data.placement import Canvas
 from sfumato.data.source.people.classes import alike_but_for_case, told_alike
 from sfumato.data.spec import Spec
 
@@ -44,7 +45,7 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
         smallest, largest = min(sizes), max(sizes)
         yield (
             f"images have {len(sizes)} sizes, from {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]}: "
-            f"{_sized(spec)}"
+            f"{sized_words(spec.canvas)}"
         )
     coloured = sum(image.coloured for image in images)
     if 0 < coloured < len(images) and spec.channels == 3:
@@ -55,18 +56,19 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
         yield f"images with one value everywhere: {constant}"
 
 
-def _sized(spec: Spec) -> str:
-    if spec.size is not None:
-        return f"resized to {spec.size[1]} x {spec.size[0]}, {_manner(spec)}"
-    return "each keeps its own" if spec.spacing is None else f"each is brought to {spec.spacing:g} mm per pixel"
+def sized_words(canvas: Canvas) -> str:
+    """What becomes of images of several sizes."""
+    if canvas.size is not None:
+        return f"resized to {canvas.size[1]} x {canvas.size[0]}, {_manner(canvas)}"
+    return "each keeps its own" if canvas.spacing is None else f"each is brought to {canvas.spacing:g} mm per pixel"
 
 
-def _manner(spec: Spec) -> str:
-    if spec.spacing is not None:
-        return f"at {spec.spacing:g} mm per pixel, padded or cut around the centre"
-    if spec.crop:
+def _manner(canvas: Canvas) -> str:
+    if canvas.spacing is not None:
+        return f"at {canvas.spacing:g} mm per pixel, padded or cut around the centre"
+    if canvas.crop:
         return "undistorted, cut around the centre"
-    return "undistorted, with a margin" if spec.keep_aspect else "stretched"
+    return "undistorted, with a margin" if canvas.keep_aspect else "stretched"
 
 
 def _about_masks(rule: MaskRule, facts: Sequence[CaseFacts]) -> Iterator[str]:

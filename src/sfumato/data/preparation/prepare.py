@@ -91,7 +91,7 @@ def prepare_cases(
         UsageError: `out` is not empty, the settings are impossible, or another process prepares into `out`.
         ResourceError: the disk is full, or memory is.
     """
-    _refuse_impossible(out, settings)
+    _refuse_folder_and_settings(out, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
     workers = settings.workers or max(1, min(processors(), len(found.cases) // WORTH_A_WORKER))
     key = key_of(found.cases, (settings.canvas, found.has_masks, dict(found.mask_names), found.ignore))
@@ -108,10 +108,19 @@ def prepare_cases(
         folder.rename(out)
 
 
-def _refuse_impossible(out: Path, settings: PreparationSettings) -> None:
+def _refuse_folder_and_settings(out: Path, settings: PreparationSettings) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         remedy = "choose another folder, or --overwrite"
         raise UsageError(f"{out} exists already", expected="a new or empty folder", remedy=remedy)
+    refuse_impossible(settings)
+
+
+def refuse_impossible(settings: PreparationSettings) -> None:
+    """Refuse settings that nothing can be prepared with.
+
+    Raises:
+        UsageError: they are impossible, alone or together.
+    """
     size, fractions, window = settings.size, settings.fractions, settings.window
     if size is not None and min(size) < 1:
         raise UsageError(f"the size {size[0]} x {size[1]} is impossible", expected="a height and width above 0")
