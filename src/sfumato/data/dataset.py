@@ -29,7 +29,7 @@ from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT, RAGGED_FORMAT
-from sfumato.data.ragged import Arrays, Ragged, cut_out, stacked
+from sfumato.data.ragged import StoredArrays, Ragged, cut_out, stacked
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
@@ -54,8 +54,8 @@ class Dataset:
         spec: Spec,
         cases: Sequence[Case],
         sizes: Sequence[OriginalSize],
-        images: Arrays,
-        masks: Arrays | None,
+        images: StoredArrays,
+        masks: StoredArrays | None,
         notes: Sequence[str] = (),
         sharpness: Sharpness | None = None,
     ) -> None:
@@ -224,7 +224,7 @@ class Dataset:
 
 def _by_case(
     folder: Path, spec: Spec, sizes: Sequence[OriginalSize], images: np.ndarray, masks: np.ndarray | None
-) -> tuple[Arrays, Arrays | None]:
+) -> tuple[StoredArrays, StoredArrays | None]:
     """The arrays, of which item i is case i.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Arrays of different sizes, one behind the other in one flat file: each is read without touching the others."""
+"""StoredArrays of different sizes, one behind the other in one flat file: each is read without touching the others."""
 
 import math
 from collections.abc import Sequence
@@ -39,11 +39,11 @@ class Ragged:
         return view
 
 
-Arrays = np.ndarray | Ragged
-"""Arrays of one shape, the first axis counting them, or of different ones."""
+StoredArrays = np.ndarray | Ragged
+"""StoredArrays of one shape, the first axis counting them, or of different ones."""
 
 
-def stacked(arrays: Arrays, rows: Sequence[int]) -> np.ndarray:
+def stacked(arrays: StoredArrays, rows: Sequence[int]) -> np.ndarray:
     """A copy of some of the arrays, one behind the other along a new first axis.
 
     Raises:

@@ -31,7 +31,7 @@ from sfumato.tasks.trajectory import Trajectory, TrajectoryFrame, recorded, traj
 from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.typing import Data, Output
 
-PIXELS_AT_ONCE = 2**22
+DRAWN_AT_ONCE = 2**22
 """Pixels of all masks that are drawn at once, unless one alone has more."""
 
 
@@ -152,7 +152,7 @@ def predict(
         inputs = [read(case, model.spec) for case in chunk]
         images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
         guesses = None if start is None else start(images)
-        every, fitting = members_of(len(chunk), count), max(1, PIXELS_AT_ONCE // math.prod(images.shape[2:]))
+        every, fitting = members_of(len(chunk), count), max(1, DRAWN_AT_ONCE // math.prod(images.shape[2:]))
         names = [case.id for case in chunk]
         members = np.empty((len(every), len(model.spec.mask_classes), *images.shape[2:]), np.float32)
         films, done = dict[str, Trajectory](), 0

@@ -18,7 +18,7 @@ from sfumato.metrics.overlap import Overlap, overlap, summarise_overlap
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
-from sfumato.tasks.patches import Box, Patches
+from sfumato.tasks.patches import ImageBox, Patches
 from sfumato.typing import Data
 
 
@@ -39,13 +39,13 @@ class HeldOut:
     seed: int
 
     @cached_property
-    def boxes(self) -> dict[int, Box]:
+    def boxes(self) -> dict[int, ImageBox]:
         """Which part of its image is looked at, by the row of the case."""
         return {row: self._box(row) for row in self.rows}
 
-    def _box(self, row: int) -> Box:
+    def _box(self, row: int) -> ImageBox:
         if self.patches is None:
-            return Box((0, 0), self.dataset.size(row))
+            return ImageBox((0, 0), self.dataset.size(row))
         return self.patches.judged(row, Noise([derive_seed(self.seed, "judged", self.dataset.cases[row].id)]))
 
     def together(self, rows: Sequence[int], at_most: int) -> Iterator[list[int]]:

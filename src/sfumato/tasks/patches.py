@@ -28,14 +28,14 @@ _NUMBERS = 4
 """Uniform numbers that decide about foreground: whether, which class, and which pixel (two, for large volumes)."""
 
 
-PARTS = 200
+MOST_PARTS = 200
 """Cases of each split, at most, of which a part is kept in memory."""
 
 JUDGED = 2
 """Sides of what a validation looks at in a large image, in sides of a patch: it must not take longer than training."""
 
 
-class Box(NamedTuple):
+class ImageBox(NamedTuple):
     """A part of an image: where it begins on each axis, and its sides."""
 
     corner: tuple[int, ...]
@@ -87,7 +87,7 @@ class Patches:
         numbers = noise.on("cpu").uniform(_NUMBERS + len(self.size)).double().tolist()
         return [self._corner(*each, self.size) for each in zip(rows, readers, numbers, strict=True)]
 
-    def judged(self, row: int, noise: Noise) -> Box:
+    def judged(self, row: int, noise: Noise) -> ImageBox:
         """What a validation looks at in the image of a case: all of it, or of a large one a part around foreground.
 
         Args:
@@ -95,7 +95,7 @@ class Patches:
             noise: one generator.
         """
         size = [min(JUDGED * side, length) for side, length in zip(self.size, self.dataset.size(row), strict=True)]
-        return Box(tuple(self.around_foreground(row, noise, size)), tuple(size))
+        return ImageBox(tuple(self.around_foreground(row, noise, size)), tuple(size))
 
     def around_foreground(self, row: int, noise: Noise, size: Sequence[int]) -> list[int]:
         """Where a part of an image begins that has foreground in it, if there is any."""
@@ -129,7 +129,7 @@ def of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Dataset:
     """A dataset whose images have one size: itself, or of large images a part of the size of a window each.
 
     Measures that compare images with each other need them so, and take no longer for large ones. The parts lie around
-    foreground, always the same; of each split `PARTS` cases, equally spaced.
+    foreground, always the same; of each split `MOST_PARTS` cases, equally spaced.
 
     Args:
         dataset: the dataset.
@@ -138,7 +138,7 @@ def of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Dataset:
     if window is None:
         return dataset
     height, width = window
-    rows = [row for split in SPLITS for row in dataset.rows(split, at_most=PARTS)]
+    rows = [row for split in SPLITS for row in dataset.rows(split, at_most=MOST_PARTS)]
     patches = Patches(dataset, window)
     noises = (Noise([derive_seed("part", dataset.cases[row].id)]) for row in rows)
     corners = [patches.around_foreground(row, noise, window) for row, noise in zip(rows, noises, strict=True)]
