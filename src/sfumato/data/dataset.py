@@ -29,7 +29,7 @@ from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT, RAGGED_FORMAT
-from sfumato.data.ragged import StoredArrays, Ragged, cut_out, stacked
+from sfumato.data.ragged import Ragged, StoredArrays, cut_out, stacked
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError

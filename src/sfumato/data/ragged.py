@@ -1,4 +1,4 @@
-"""StoredArrays of different sizes, one behind the other in one flat file: each is read without touching the others."""
+"""Arrays of different sizes, one behind the other in one flat file: each is read without touching the others."""
 
 import math
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Ragged:
 
 
 StoredArrays = np.ndarray | Ragged
-"""StoredArrays of one shape, the first axis counting them, or of different ones."""
+"""Arrays of one shape, the first axis counting them, or of different ones."""
 
 
 def stacked(arrays: StoredArrays, rows: Sequence[int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.fewest_steps import STEPS, Curve, measure_curve
 from sfumato.experiment.run import Model, Run, keep_curve
 from sfumato.progress import bar, say
-from sfumato.tasks.patches import of_one_size
+from sfumato.tasks.patches import in_parts_of_one_size
 from sfumato.wording import counted
 
 Steps = int | Literal["auto"]
@@ -91,7 +91,7 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
             expected="a run folder, whose validation split can be measured",
             remedy="give the run, or what export makes of it when it was measured; or give a number of steps",
         )
-    dataset = of_one_size(Dataset.open(run.found_dataset()), model.window)
+    dataset = in_parts_of_one_size(Dataset.open(run.found_dataset()), model.window)
     curves = measure_curve(model, dataset, sampler=sampler, grid=grid, batch=batch)
     with bar("measuring steps", total=len(STEPS)) as progress:
         for curve in curves:

@@ -125,7 +125,7 @@ class Patches:
         return found
 
 
-def of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Dataset:
+def in_parts_of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Dataset:
     """A dataset whose images have one size: itself, or of large images a part of the size of a window each.
 
     Measures that compare images with each other need them so, and take no longer for large ones. The parts lie around

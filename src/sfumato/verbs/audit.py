@@ -21,7 +21,7 @@ from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
-from sfumato.tasks.patches import of_one_size
+from sfumato.tasks.patches import in_parts_of_one_size
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
@@ -96,7 +96,7 @@ def audit(
     model = _segmenter(run, device=worker)
     arms = arms_of(model, load_twin(run, device=worker), calls=calls, members=members or model.recipe.sample.samples)
     origin = Run(run).found_dataset() if source is None else Path(source)
-    dataset = of_one_size(_opened(origin, model), model.window)
+    dataset = in_parts_of_one_size(_opened(origin, model), model.window)
     if model.window is not None:
         say(f"of each image a part of {' x '.join(map(str, model.window))} pixels around its foreground is looked at")
     rows = evenly(dataset.rows(split), cases)
