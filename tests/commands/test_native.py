@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.preloaded import Preloaded
 
 from sfumato.commands import evaluate, prepare, train
 from sfumato.commands import segment as segmenting
@@ -111,6 +112,26 @@ def test_a_run_goes_on_to_the_same_bits(native: Path, tmp_path: Path) -> None:
     ends = [newest(each / "checkpoints") for each in (through, stopped)]
     assert ends[0] is not None and ends[1] is not None and ends[0].step == ends[1].step == 10
     assert all(tensor.equal(ends[1].tensors["ema"][name]) for name, tensor in ends[0].tensors["ema"].items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["unet", "amortised"])
+def test_two_processes_cut_the_patches_of_one(native: Path, preloaded: Preloaded, tmp_path: Path, network: str) -> None:
+    settings = [*SMALL, "data.augment=medium", "validate.every_steps=6", "validate.cases=2", "checkpoint.every_steps=6"]
+    if network == "amortised":
+        settings[0] = "network={kind: amortised, channels: 8, multipliers: [1, 2, 2], blocks: 1, stem: 1, stride: 1}"
+    flags = [word for setting in settings for word in ("--set", setting)]
+    runs = {}
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        command = ["train", "segment", native, "--out", out, "--steps", "6", "--batch", "4", *flags]
+        done = preloaded.start(command, processes=processes)
+        assert done.wait() == 0, done.stderr.read_text()
+        runs[processes] = newest(out / "checkpoints")
+    one, two = runs[1], runs[2]
+    assert one is not None and two is not None and one.step == two.step == 6
+    for name, tensor in one.tensors["ema"].items():
+        assert tensor.allclose(two.tensors["ema"][name], atol=5e-5), name  # as in test_train: Adam on rounding
 
 
 @pytest.mark.parametrize("kind", ["sdd", "categorical", "none"])
