@@ -97,6 +97,15 @@ class ChosenRepair(NamedTuple):
     higher: int
     lower: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, flat."""
+        return {**self.repair._asdict(), "gain": self.gain, "higher": self.higher, "lower": self.lower}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "ChosenRepair":
+        """The inverse of `to_dict`."""
+        return cls(Repair(raw["mask_class"], raw["kind"], raw["least"]), raw["gain"], raw["higher"], raw["lower"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Postprocessing:
@@ -127,17 +136,12 @@ class Postprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {"chosen": [{**each._asdict(), **each.repair._asdict()} for each in self.chosen], "cases": self.cases}
+        return {"chosen": [each.to_dict() for each in self.chosen], "cases": self.cases}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Postprocessing":
         """The inverse of `to_dict`."""
-        return cls(chosen=tuple(_from_dict(each) for each in raw["chosen"]), cases=raw["cases"])
-
-
-def _from_dict(raw: Mapping[str, Any]) -> ChosenRepair:
-    repair = Repair(**{name: raw[name] for name in Repair._fields})
-    return ChosenRepair(repair, raw["gain"], raw["higher"], raw["lower"])
+        return cls(chosen=tuple(map(ChosenRepair.from_dict, raw["chosen"])), cases=raw["cases"])
 
 
 def measure_postprocessing(

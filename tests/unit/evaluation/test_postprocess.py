@@ -68,12 +68,12 @@ def test_repairs_are_laid_over_one_another_the_best_first() -> None:
 
 
 def test_what_lowers_more_cases_than_it_raises_is_refused() -> None:
-    """Three healthy images gain a whole Dice each; in those where there are two objects a little is lost."""
-    two = TRUTH + STRAY
+    """In cases with two objects a little is lost, in those with a large false one much is gained; a third kind gains 1."""
+    two, false = TRUTH + STRAY, TRUTH + np.rot90(square(13, 9))
     healthy = np.zeros_like(TRUTH)
-    most = chosen([two] * 7 + [TRUTH + STRAY] * 5, [two] * 7 + [TRUTH] * 5)
-    assert kinds(most) == [], "7 lower, 5 higher"
-    even = chosen([two] * 6 + [TRUTH + np.rot90(square(13, 9))] * 6, [two] * 6 + [TRUTH] * 6)
+    most = chosen([two] * 7 + [false] * 5, [two] * 7 + [TRUTH] * 5)
+    assert kinds(most) == [], "7 lower, 5 higher, though the mean is"
+    even = chosen([two] * 6 + [false] * 6, [two] * 6 + [TRUTH] * 6)
     assert kinds(even) == [(1, "largest")] and (even.chosen[0].higher, even.chosen[0].lower) == (6, 6)
     strays = chosen([TRUTH] * 9 + [STRAY] * 3, [TRUTH] * 9 + [healthy] * 3)
     assert [each.repair for each in strays.chosen] == [Repair(1, "least", 100)]
@@ -104,6 +104,9 @@ def test_classes_are_chosen_for_themselves() -> None:
     found = chosen([drawn] * CASES, [truth] * CASES, classes=3)
     assert kinds(found) == [(1, "largest")]
     np.testing.assert_array_equal(found.of(drawn), truth)
+    swapped = [np.array([0, 2, 1], np.uint8)[each] for each in (drawn, truth)]
+    found = chosen([swapped[0]] * CASES, [swapped[1]] * CASES, classes=3)
+    assert kinds(found) == [(2, "largest")]
 
 
 def test_pixels_of_which_readers_say_nothing_do_not_count() -> None:
