@@ -168,10 +168,21 @@ def test_a_model_is_measured_as_it_is_drawn(
         seen.setdefault("masks", masks), seen.setdefault("readers", readers)
         return postprocess.Postprocessing(chosen=(), cases=len(masks))
 
+    ways, draw = list[dict[str, Any]](), postprocess.ensembles
+
+    def drawing(*given: Any, **how: Any) -> Any:
+        ways.append(how)
+        return draw(*given, **how)
+
     monkeypatch.setattr(postprocess, "choose_repairs", noted)
+    monkeypatch.setattr(postprocess, "ensembles", drawing)
     told = segmenting.segment(
         run, dataset, out=tmp_path / "out", split="validation", samples=2, sampling=TWO, postprocess="auto"
     )
+    assert [(way["members"], way["seed"], way["start"], way["tta"]) for way in ways] == [
+        (2, 0, None, False),
+        (1, 0, None, False),
+    ], "the model, then its twin"
     cases = Dataset.open(dataset).rows("validation")
     assert told["postprocess"] == {
         "steps": [],
@@ -205,6 +216,13 @@ def test_too_few_validation_cases_choose_nothing(
 def test_a_least_size_grows_with_the_image() -> None:
     assert Canvas((16, 16)).place((32, 64)).pixels_each == 8.0
     assert Canvas((16, 16), keep_aspect=True).place((32, 64)).pixels_each == 16.0, "of its own pixels, not the margin"
+    spec = Spec(size=(4, 4), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+                mask_classes=("background", "a"))  # fmt: skip
+    repairs = Postprocessing(chosen=(ChosenRepair(Repair(1, "least", 2), 0.1, 5, 0),), cases=10)
+    mask, place = np.zeros((8, 8), np.uint8), Canvas((4, 4)).place((8, 8))
+    mask[:2, :4] = mask[5, :7] = 1
+    repaired = Writer(folder=Path(), spec=spec, postprocess=repairs)._repaired(mask, place)
+    assert repaired.sum() == 8, "of 8 and 7 pixels, where one of the model is 4"
 
 
 def test_planes_of_a_volume_are_repaired_and_its_doubt_stays(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_repairs_are_laid_over_one_another_the_best_first() -> None:
 
 
 def test_what_lowers_more_cases_than_it_raises_is_refused() -> None:
-    """In cases with two objects a little is lost, in those with a large false one much is gained; a third kind gains 1."""
+    """In cases with two objects a little is lost, in those with a large false one much is gained."""
     two, false = TRUTH + STRAY, TRUTH + np.rot90(square(13, 9))
     healthy = np.zeros_like(TRUTH)
     most = chosen([two] * 7 + [false] * 5, [two] * 7 + [TRUTH] * 5)
