@@ -1,7 +1,8 @@
 """What a model says of itself in the header of its file, read as anyone's words: typed, bounded, refused in words.
 
     {"format": 1, "recipe": {...}, "spec": {...}, "step": 1200}           and, where they were measured or made,
-    {"of": sha256, "average": {...}, "curve": {...}, "review": {...}, "weights": "best by dice"}
+    {"of": sha256, "average": {...}, "curve": {...}, "review": {...}, "postprocess": {...},
+     "weights": "best by dice"}
 
 A key that is not listed here was written by another version, or by nobody's sfumato: it is refused, not passed over.
 """
@@ -78,6 +79,24 @@ class Expectation(_Part):
     constant: Constant = {}
 
 
+class _Repair(_Part):
+    """A repair of masks, and what it did; see `sfumato.evaluation.postprocess`."""
+
+    mask_class: PositiveInt
+    kind: Literal["largest", "holes", "least"]
+    least: Annotated[int, Field(ge=0, le=MOST)]
+    gain: float
+    higher: NonNegativeInt
+    lower: NonNegativeInt
+
+
+class Repairs(_Part):
+    """The repairs that help masks."""
+
+    chosen: Annotated[tuple[_Repair, ...], Field(max_length=1000)]
+    cases: NonNegativeInt
+
+
 class Summand(_Part):
     """An average that another was made of."""
 
@@ -99,6 +118,7 @@ class Measured(_Part):
 
     curve: _Curve | None = None
     review: dict[_Word, Expectation] | None = None
+    postprocess: dict[_Word, Repairs] | None = None
 
 
 class Header(Measured):

@@ -1,6 +1,7 @@
 """What was measured of a model, in a file beside it: the model itself stays as it was written.
 
-    RUN/measured.json   {sha256 of the weights: {"curve": ..., "review": {way of drawing: ...}}}
+    RUN/measured.json   {sha256 of the weights: {"curve": ..., "review": {way of drawing: ...},
+                                             "postprocess": {way of drawing: ...}}}
 
 A measurement counts for the weights with its hash alone, so it does no harm beside others, nor after more training.
 """

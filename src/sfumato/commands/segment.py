@@ -11,6 +11,7 @@ from sfumato.commands.flags.words import parse_shard
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.units import MaskFormat
 from sfumato.errors import DataError, UsageError
+from sfumato.evaluation.postprocess_choice import Postprocess
 from sfumato.experiment.claim import free_name
 from sfumato.experiment.mask_sampling import StartKind
 from sfumato.experiment.output_folder import check_output
@@ -42,6 +43,7 @@ def segment(
     save: str = "probability,uncertainty,overlay,members,process",
     format: MaskFormat = "same",  # noqa: A002 - the flag is --format
     link: bool = False,
+    postprocess: Postprocess = "none",
     seed: Index = 0,
     batch: Count = MASKS_AT_ONCE,
     device: Device = "auto",
@@ -68,6 +70,8 @@ def segment(
         format: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
         link: Write patient, study and references of the DICOM images into their segmentations, so that a viewer or PACS
             lays them over their series. Otherwise nothing of these tags is written.
+        postprocess: auto: each class of a mask keeps its largest component, has its holes filled, or loses its small
+            components, where that raised the Dice of validation cases; none: masks stay as drawn.
         seed: With the case's name it decides the noise: a case gets the same mask in any company.
         batch: Masks drawn at once; bounds the memory.
         device: Where to work.
@@ -83,7 +87,14 @@ def segment(
             raise UsageError("--shard with --interactive", expected="one of the two")
         choose_device(device)
         segmenter = Segmenter.of(
-            model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch
+            model,
+            samples=samples,
+            sampling=sampling,
+            start=start,
+            tta=tta,
+            seed=seed,
+            batch=batch,
+            postprocess=postprocess,
         )
         writing.check(segmenter.drawing.count)
         return _ask(segmenter, out, writing, overwrite=overwrite)
@@ -100,6 +111,7 @@ def segment(
         seed=seed,
         split=split,
         writing=writing,
+        postprocess=postprocess,
         batch=batch,
         device=device,
         shard=parse_shard(shard),

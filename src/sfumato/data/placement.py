@@ -38,6 +38,12 @@ class Placement(NamedTuple):
     box: tuple[int, int, int, int]
     canvas: tuple[int, int]
 
+    @property
+    def pixels_each(self) -> float:
+        """How many pixels of the original one in the canvas is."""
+        _, _, height, width = self.box
+        return math.prod(self.size) / (height * width)
+
 
 class Canvas(NamedTuple):
     """What networks see, and how images of any size get there.

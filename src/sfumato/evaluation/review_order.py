@@ -54,13 +54,12 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
         guide: which weaker model guides, in the words of the person.
         dry_run: do not measure.
     """
-    way = _way(draw, guide)
+    way = draw.way(guide)
     kept = (model.review or {}).get(way)
     if kept is not None:
         return _settled(ErrorRegression.from_dict(kept))
     run = Run(path)
-    if not run.exists() or not run.dataset.is_dir():
-        missing = "the run's dataset is gone" if run.exists() else "a model without its run, and not measured before"
+    if missing := what_is_missing(run):
         return _fallen_back(path, f"{missing}: no error can be expected, cases are ordered by uncertainty")
     if dry_run:
         return ReviewOrder(None, "not measured yet")
@@ -87,12 +86,11 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
     return _settled(calibration)
 
 
-def _way(draw: MaskDrawing, guide: str | None) -> str:
-    """All that decides how masks are drawn but their seed, in words."""
-    start = "noise" if draw.start is None else draw.start.model.sha256
-    sampler, guidance, _ = draw.each
-    guided = "" if guidance.scale == 1 else f", guidance {guidance.scale} {guidance.interval} {guide}"
-    return f"{draw.count} members, tta {draw.tta}, {sampler!r} from {start}{guided}"
+def what_is_missing(run: Run) -> str:
+    """Why nothing can be measured of a model on its validation cases; empty where its dataset is there."""
+    if not run.exists():
+        return "a model without its run, and not measured before"
+    return "" if run.dataset.is_dir() else "the run's dataset is gone"
 
 
 def _keep(path: Path, sha256: str, way: str, calibration: ErrorRegression) -> None:

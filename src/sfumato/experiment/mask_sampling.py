@@ -41,6 +41,13 @@ class MaskDrawing:
         """Network calls for each image."""
         return self.count * self.each.calls + (0 if self.start is None else self.start.calls)
 
+    def way(self, guide: str | None) -> str:
+        """All that decides how masks are drawn but their seed, in words; `guide` names a weaker model that guides."""
+        start = "noise" if self.start is None else self.start.model.sha256
+        sampler, guidance, _ = self.each
+        guided = "" if guidance.scale == 1 else f", guidance {guidance.scale} {guidance.interval} {guide}"
+        return f"{self.count} members, tta {self.tta}, {sampler!r} from {start}{guided}"
+
     def facts(self) -> dict[str, str]:
         """What decides a mask besides the sampler, the guidance and the name of the case."""
         facts = {"seed": str(self.seed), "members": str(self.count)}

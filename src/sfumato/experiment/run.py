@@ -62,6 +62,7 @@ class Model(NamedTuple):
         average: of a width, what it was made from, as JSON.
         weights: what the weights are among those of their run, in words, if it is known.
         review: what error to expect of its masks (`sfumato.evaluation.review`), as JSON by the way of drawing them.
+        postprocess: which repairs help these masks (`sfumato.evaluation.postprocess`), likewise.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Model(NamedTuple):
     average: Mapping[str, Any] | None = None
     review: Mapping[str, Any] | None = None
     weights: str = ""
+    postprocess: Mapping[str, Any] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -163,8 +165,17 @@ def keep_curve(path: Path, sha256: str, curve: Mapping[str, Any]) -> Path:
 
 def keep_review(path: Path, sha256: str, way: str, calibration: Mapping[str, Any]) -> Path:
     """Keep what error to expect of masks drawn in a way beside the model; see `keep_curve`."""
-    known = read_measured(path, sha256).get("review", {})
-    return keep_measured(path, sha256, _finite(path, {"review": {**known, way: calibration}}))
+    return _keep_way(path, sha256, "review", way, calibration)
+
+
+def keep_postprocess(path: Path, sha256: str, way: str, repairs: Mapping[str, Any]) -> Path:
+    """Keep which repairs help masks drawn in a way beside the model; see `keep_curve`."""
+    return _keep_way(path, sha256, "postprocess", way, repairs)
+
+
+def _keep_way(path: Path, sha256: str, name: str, way: str, measured: Mapping[str, Any]) -> Path:
+    known = read_measured(path, sha256).get(name, {})
+    return keep_measured(path, sha256, _finite(path, {name: {**known, way: measured}}))
 
 
 def _finite(path: Path, measured: dict[str, Any]) -> dict[str, Any]:
@@ -210,8 +221,12 @@ def _measured(path: Path, sha256: str, header: Header | None) -> dict[str, Any]:
         )
 
     beside = shaped(Measured.model_validate, read_measured(path, sha256), fault)
-    told = Measured() if header is None else Measured(curve=header.curve, review=header.review)
-    both = {"curve": beside.curve or told.curve, "review": {**(told.review or {}), **(beside.review or {})}}
+    told = header or Measured()
+    both = {
+        "curve": beside.curve or told.curve,
+        "review": {**(told.review or {}), **(beside.review or {})},
+        "postprocess": {**(told.postprocess or {}), **(beside.postprocess or {})},
+    }
     plain = Measured.model_validate(both).model_dump(mode="json", exclude_unset=True)
     return {name: value for name, value in plain.items() if value}
 
@@ -242,6 +257,7 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         None if about.average is None else about.average.model_dump(mode="json", exclude_unset=True),
         measured.get("review"),
         found.weights,
+        measured.get("postprocess"),
     )
 
 
@@ -249,7 +265,10 @@ def with_measurements(model: Model) -> Model:
     """The same model, with what was measured of it since it was loaded."""
     beside = _measured(Path(model.name), model.sha256, None)
     review = {**(model.review or {}), **beside.get("review", {})}
-    return model._replace(curve=beside.get("curve", model.curve), review=review or None)
+    postprocess = {**(model.postprocess or {}), **beside.get("postprocess", {})}
+    return model._replace(
+        curve=beside.get("curve", model.curve), review=review or None, postprocess=postprocess or None
+    )
 
 
 class ModelFile(NamedTuple):

@@ -1,1 +1,1 @@
-"""Scores. Pure functions on arrays."""
+"""Scores, and repairs of masks. Pure functions on arrays."""

@@ -27,9 +27,12 @@ from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in
 from sfumato.data.manifest import Case, file_names
+from sfumato.data.placement import Placement
 from sfumato.data.spec import Spec
 from sfumato.data.units import MaskFormat, Unit
 from sfumato.errors import UsageError
+from sfumato.escape import visible
+from sfumato.evaluation.postprocess import Postprocessing
 from sfumato.evaluation.review import ErrorRegression, UncertaintyFeatures, uncertainty_features
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
@@ -117,6 +120,7 @@ class Writer:
         writing: what is written besides masks, and in which form.
         review: what error to expect; None where that is not known.
         origin: what the files say about the model.
+        postprocess: how masks are repaired, and nothing else with them; None to leave them as drawn.
     """
 
     folder: Path
@@ -124,6 +128,7 @@ class Writer:
     writing: Writing = AS_INPUT
     review: ErrorRegression | None = None
     origin: Origin | None = None
+    postprocess: Postprocessing | None = None
 
     def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[ManifestRow]:
         """Write each unit as soon as its planes are drawn; its row of the manifest.
@@ -143,7 +148,8 @@ class Writer:
 
     def _image(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
         seen = uncertainty_features(ensemble.members)  # before the maps are there: large images fill the memory
-        maps = in_original_size(ensemble)
+        drawn = in_original_size(ensemble)
+        maps = drawn._replace(mask=self._repaired(drawn.mask, ensemble.placement))
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.writing.save:
             with spared_picture(f"the overlay of {unit.id}"):
@@ -154,7 +160,9 @@ class Writer:
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
         stack, seen = _Stack.like(file, unit), []
         for number, ensemble in enumerate(ensembles):
-            stack.add(unit.cases[number], in_original_size(ensemble), self.writing.save)
+            drawn = in_original_size(ensemble)
+            mask = self._repaired(drawn.mask, ensemble.placement)
+            stack.add(unit.cases[number], drawn, mask, self.writing.save)
             if "overlay" in self.writing.save:
                 with spared_picture(f"an overlay of {unit.id}"):
                     stack.show(unit.cases[number], ensemble)
@@ -165,6 +173,17 @@ class Writer:
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
         return self._row(unit, files, maps, stack.doubt, seen)
+
+    def _repaired(self, mask: np.ndarray, placement: Placement) -> np.ndarray:
+        """The mask that is written of an image or plane, from that which was drawn."""
+        return mask if self.postprocess is None else self.postprocess.of(mask, scale=placement.pixels_each)
+
+    def _origin_of(self, kind: str) -> Origin | None:
+        """What a file of a kind says about the model; that of a mask also how it was repaired."""
+        words = "" if self.postprocess is None else self.postprocess.words(self.spec.mask_classes)
+        if self.origin is None or kind != "masks" or not words:
+            return self.origin
+        return replace(self.origin, facts={**self.origin.facts, "Postprocessing": visible(words)})
 
     def _maps(self, unit: Unit, maps: Prediction, put: Put) -> dict[str, str]:
         """Write what is wanted besides the mask, as pictures or volumes."""
@@ -195,7 +214,9 @@ class Writer:
         if self.writing.form == "same" and is_dicom(source) and stack.is_whole:
             target = f"masks/{name}.dcm"
             planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
-            write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.writing.link)
+            write_seg(
+                self._at(target), planes, source, names=names, origin=self._origin_of("masks"), link=self.writing.link
+            )
             return target
         return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 
@@ -206,7 +227,7 @@ class Writer:
             self._at(target),
             stack.stored(values),
             stack.volume.affine,
-            origin=self.origin,
+            origin=self._origin_of(kind),
             like=stack.file if stack.is_whole and is_nifti(stack.file) else None,
         )
         return target
@@ -216,7 +237,8 @@ class Writer:
         if pixels.dtype.kind == "f":
             white = _WHITE[kind]
             pixels = (pixels * int(white)).round().astype(white.dtype)
-        write_image(self._at(target), pixels, text=None if self.origin is None else self.origin.texts())
+        origin = self._origin_of(kind)
+        write_image(self._at(target), pixels, text=None if origin is None else origin.texts())
         return target
 
     def _process(self, name: str, ensemble: Ensemble) -> None:
@@ -305,15 +327,15 @@ class _Stack:
             members=empty.astype(np.uint8),
         )
 
-    def add(self, case: Case, prediction: Prediction, save: Collection[Extra]) -> None:
-        """Lay one plane in."""
+    def add(self, case: Case, prediction: Prediction, mask: np.ndarray, save: Collection[Extra]) -> None:
+        """Lay one plane in, with the mask that is written of it; the doubt is that of the mask as drawn."""
         index = self._index(case)
         if not self.members.shape[1]:
             planes, _, *size = self.members.shape
             self.members = np.zeros((planes, len(prediction.members), *size), np.uint8)
             if "probability" in save:
                 self.probability = np.zeros((planes, len(prediction.probability), *size), np.float16)
-        self.mask[index], self.entropy[index] = prediction.mask, prediction.entropy
+        self.mask[index], self.entropy[index] = mask, prediction.entropy
         self.members[index], self.information[index] = prediction.members, prediction.information
         if "probability" in save:
             self.probability[index] = prediction.probability

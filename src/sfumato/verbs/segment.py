@@ -17,6 +17,7 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.data.units import Unit, counted_cases, units
 from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
 from sfumato.experiment.inference import predict
 from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_twin, members, warm_start
@@ -69,6 +70,7 @@ class Segmenter:
         drawing: how the ensemble of each case is drawn.
         twin: its deterministic twin.
         guide: which weaker model guides, in the words of the person.
+        postprocess: whether masks are repaired as validation chose.
     """
 
     model: Model
@@ -76,6 +78,7 @@ class Segmenter:
     drawing: MaskDrawing
     twin: Model | None = None
     guide: str | None = None
+    postprocess: Postprocess = "none"
 
     @classmethod
     def of(
@@ -88,6 +91,7 @@ class Segmenter:
         tta: bool = False,
         seed: int = 0,
         batch: int = MASKS_AT_ONCE,
+        postprocess: Postprocess = "none",
     ) -> "Segmenter":
         """A model as it is to draw, on the device that was chosen; see `segment`."""
         loaded, path = opened_model(model), origin_of(model)
@@ -106,7 +110,7 @@ class Segmenter:
             seed=seed,
             batch=batch,
         )
-        return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide)
+        return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide, postprocess=postprocess)
 
     def cases(self, source: Path, split: Split | None = None) -> list[Case]:
         """The cases to segment; volumes are cut as the training volumes were.
@@ -130,7 +134,7 @@ class Segmenter:
             UsageError: the folder is not empty.
         """
         wanted = units(self.cases(source), writing.form)
-        arm = _Arm("", self.model, self.drawing, writing, self.review)
+        arm = _Arm("", self.model, self.drawing, writing, self.review, self.choice)
         with output_folder(out, inputs=[source]) as folder:
             _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=source)
 
@@ -139,15 +143,28 @@ class Segmenter:
         """What the order of cases rests on; measured once where it is not known of this way of drawing."""
         return order_review(self.model, self.path, self.drawing, guide=self.guide, dry_run=False)
 
+    @cached_property
+    def choice(self) -> PostprocessChoice | None:
+        """How masks are repaired; measured once where it is not known of this way of drawing."""
+        return self._chosen(self.model, self.path, self.drawing, dry_run=False)
+
+    def _chosen(self, model: Model, path: Path, drawing: MaskDrawing, *, dry_run: bool) -> PostprocessChoice | None:
+        """Where the person asks for it."""
+        if self.postprocess == "none":
+            return None
+        return choose_postprocessing(model, path, drawing, guide=self.guide, dry_run=dry_run)
+
     def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
         """The model, and its twin, whose one mask has nobody to disagree with."""
         order = partial(order_review, guide=self.guide, dry_run=dry_run)
         review = order(self.model, self.path, self.drawing) if dry_run else self.review
-        arms = [_Arm("", self.model, self.drawing, writing, review)]
+        choice = self._chosen(self.model, self.path, self.drawing, dry_run=True) if dry_run else self.choice
+        arms = [_Arm("", self.model, self.drawing, writing, review, choice)]
         if self.twin is not None:
             drawing, less = self.drawing.of_twin(self.twin), writing.without("information")
             review = order(self.twin, self.path / TWIN, drawing)
-            arms.append(_Arm(TWIN, self.twin, drawing, less, review))
+            choice = self._chosen(self.twin, self.path / TWIN, drawing, dry_run=dry_run)
+            arms.append(_Arm(TWIN, self.twin, drawing, less, review, choice))
         return arms
 
 
@@ -163,6 +180,7 @@ def segment(
     seed: int = 0,
     split: Split | None = None,
     writing: Writing = AS_INPUT,
+    postprocess: Postprocess = "none",
     batch: int = MASKS_AT_ONCE,
     device: str = "auto",
     shard: tuple[int, int] = (0, 1),
@@ -185,6 +203,8 @@ def segment(
         seed: with the case's name it decides the noise: a case gets the same mask in any company.
         split: only the cases of this split of a dataset.
         writing: what is written besides masks, and in which form.
+        postprocess: auto: each class of a mask keeps its largest component, has its holes filled, or loses its small
+            components, where that raised the Dice of validation cases; none: masks stay as drawn.
         batch: masks drawn at once; bounds the memory.
         device: auto, cpu, cuda or cuda:N, mps; a model that is loaded stays where it is.
         shard: only this share of the images or volumes, like (0, 4); who comes last completes the folder.
@@ -199,7 +219,16 @@ def segment(
     """
     choose_device(device)
     mine, source, out = own_shard(shard), Path(source), Path(out)
-    segmenter = Segmenter.of(model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch)
+    segmenter = Segmenter.of(
+        model,
+        samples=samples,
+        sampling=sampling,
+        start=start,
+        tta=tta,
+        seed=seed,
+        batch=batch,
+        postprocess=postprocess,
+    )
     writing.check(segmenter.drawing.count)
     cases = segmenter.cases(source, split)
     arms, wanted = segmenter.arms(writing, dry_run=dry_run), units(cases, writing.form)
@@ -217,6 +246,7 @@ def segment(
             "link": writing.link,
             "seed": seed,
             "ordered_by": arms[0].review.by,
+            **_postprocess_asked(arms),
         },
         **{arm.name or "model": arm.model.sha256 for arm in arms},
     )
@@ -240,6 +270,7 @@ class _Arm(NamedTuple):
     drawing: MaskDrawing
     writing: Writing
     review: ReviewOrder
+    choice: PostprocessChoice | None
 
     def item(self, unit: Unit) -> str:
         """What the ledger calls its mask of a unit."""
@@ -258,6 +289,12 @@ class _Arm(NamedTuple):
             "drawn": drawn_by(self.drawing.each),
             "network_calls": self.drawing.calls,
         }
+
+
+def _postprocess_asked(arms: Sequence[_Arm]) -> dict[str, Any]:
+    """How the masks of each arm are repaired; nothing where nobody asked, so that older outputs are known again."""
+    words = {arm.name or "model": arm.choice.words or "none" for arm in arms if arm.choice is not None}
+    return {"postprocess": words} if words else {}
 
 
 def _check_images(cases: Iterable[Case], spec: Spec) -> None:
@@ -296,6 +333,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         writing=arm.writing,
         review=arm.review.calibration,
         origin=made_by(model, drawing.each, drawing.facts(), kind="predicted"),
+        postprocess=None if arm.choice is None else arm.choice.postprocessing,
     )
     drawn = predict(
         model,
@@ -339,6 +377,7 @@ def _write_tables(
         **arm.facts(),
         "seconds_per_image": round(seconds, 4),
         **arm.review.summary(),
+        **({} if arm.choice is None else arm.choice.summary()),
         "review_first": _first(arm, rows),
         "mask_classes": list(arm.model.spec.mask_classes),
     }

@@ -113,6 +113,7 @@ _KEPT = (
     "Members",
     "Views",
     "Twin",
+    "Postprocessing",
     "Noise",
     "Weight",
     "Seeds",
