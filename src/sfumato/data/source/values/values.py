@@ -27,6 +27,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.values.background import BACKGROUND, IGNORE, doubts
+from sfumato.data.source.values.palettes import told_palette
 from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
@@ -196,12 +197,17 @@ def _with_role(found: DiscoveredDataset, role: str) -> DiscoveredDataset:
 
 def sampled_masks(found: DiscoveredDataset) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
-    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
-    for locator in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]:
+    for locator in _sampled_files(found):
         try:
             yield read_mask(locator)
         except DataError:
             continue
+
+
+def _sampled_files(found: DiscoveredDataset) -> list[str]:
+    """The locators of some of the files of masks, spread over all."""
+    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
+    return files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]
 
 
 def _numbers_of_objects(found: DiscoveredDataset) -> int:
@@ -233,7 +239,7 @@ def _numbers_of_objects(found: DiscoveredDataset) -> int:
 
 def _with_doubts(found: DiscoveredDataset) -> DiscoveredDataset:
     """The same with what is to be asked or told of values that may be the background, or nothing."""
-    problem, note = doubts(sampled_masks(found))
+    problem, note = doubts(sampled_masks(found), lambda: told_palette(_sampled_files(found)))
     problems = (*found.problems, problem) if problem else found.problems
     return found._replace(problems=problems, notes=(*found.notes, note) if note else found.notes)
 
