@@ -92,9 +92,9 @@ def film(folder: Path, places: np.ndarray, random: np.random.Generator) -> None:
 @pytest.mark.parametrize("tracked", [True, False])
 def test_cells_that_films_follow_are_one_class_and_organs_in_slices_are_not(tmp_path: Path, tracked: bool) -> None:
     """Cell Tracking Challenge: a cell keeps its place in its film, an organ in all patients."""
-    for number in range(4):
+    for number in range(2 if tracked else 4):
         random = np.random.default_rng(number)
-        chosen = np.random.default_rng(number if tracked else 9).permutation(49)[: 9 + number]
+        chosen = np.random.default_rng(number + 5 if tracked else 9).permutation(49)[: 9 + number]
         film(tmp_path / f"film{number}", np.stack([5 * (chosen // 7) + 2, 5 * (chosen % 7) + 2], axis=1), random)
     found = find_cases(tmp_path)
     assert is_told(found) is tracked

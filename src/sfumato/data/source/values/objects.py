@@ -1,11 +1,11 @@
 """Whether the values of masks number objects: nuclei of a picture, fractures of a scan, cells that a film follows.
 
-    1 to N in each mask, or many values   N differs (or is large, and values say nothing of place and size), each value
-                                          is one connected area, most do not touch the next, as layers do, and none has
-                                          a place and size of its own, as organs have
-    films                                 a cell keeps its number and its place within a film: places are compared
-                                          between films, which are folders of masks
-    volumes                               the same of whole volumes, where each area is small
+1 to N in each mask, or many values   N differs (or is large, and values say nothing of place and size), each value
+                                      is one connected area, most do not touch the next, as layers do, and none has
+                                      a place and size of its own, as organs have
+films                                 a cell keeps its number and its place within a film: places are compared
+                                      between films, which are folders of masks
+volumes                               the same of whole volumes, where each area is small
 """
 
 from collections import defaultdict

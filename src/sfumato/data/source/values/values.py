@@ -32,6 +32,7 @@ _SAMPLE = 24
 
 NOTHING_IGNORED: Mapping[int, int] = MappingProxyType({})
 
+
 def with_values(found: DiscoveredDataset, hints: ReadOptions, *, look: bool = True) -> DiscoveredDataset:
     """The cases with masks whose values are those that a person named, or one for all numbers of objects.
 
