@@ -657,10 +657,24 @@ def test_what_lies_in_files_of_several_classes_is_told(tmp_path: Path) -> None:
     assert not any("several classes" in note or "inverted" in note for note in apart.notes)
 
 
-def test_files_of_classes_that_are_inverted_are_told(tmp_path: Path) -> None:
-    """PALM draws in black on white."""
-    found = classes_of_files(tmp_path, disc=255 - ONE, atrophy=255 - TWO)
-    assert any(note.startswith("100% of the files of classes are filled along the rim") for note in found.notes)
+@pytest.mark.parametrize("hints", [ReadOptions(), ReadOptions(classes_by="folder")])
+def test_files_of_classes_that_are_inverted_are_refused_and_never_readers(tmp_path: Path, hints: ReadOptions) -> None:
+    """PALM draws in black on white, and what surrounds small objects is nearly alike."""
+    for number in range(COUNT):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        for name, mask in (("disc", ONE), ("atrophy", TWO)):
+            save(tmp_path, f"masks/{name}/{number}.png", 255 - mask)
+    with pytest.raises(DataError, match="100% of the files of classes are filled along the rim") as caught:
+        find_cases(tmp_path, hints=hints)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert {Path(case.masks[0]).parent.name for case in found.cases} <= {"disc", "atrophy"}
+    assert len(found.cases) == COUNT
+
+
+def test_a_class_that_surrounds_the_others_is_told(tmp_path: Path) -> None:
+    found = classes_of_files(tmp_path, behind=255 - ONE, disc=ONE)
+    assert any(note.startswith("50% of the files of classes are filled along the rim") for note in found.notes)
 
 
 def test_a_class_in_a_pattern_of_masks_alone_is_one(tmp_path: Path) -> None:
