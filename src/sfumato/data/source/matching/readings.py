@@ -202,8 +202,8 @@ def _inverted(several: MaskFiles, share: float) -> DataError:
     image, *_ = several
     one = next(iter(ways_of_kinds(several)), "--masks with a pattern")
     return DataError(
-        f"{share:.0%} of the files of classes are filled along the rim, as inverted ones are, such as those of {image}: "
-        "what surrounds the objects would be the classes",
+        f"{share:.0%} of the files of classes are filled along the rim, as inverted ones are, such as those of "
+        f"{image}: what surrounds the objects would be the classes",
         expected="0 for the background in the file of each class",
         remedy="swap 0 and the other value in the files; or read one class at a time, whose masks check --fix-into DIR "
         f"puts right: {one}",
