@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.source import DiscoveredDataset, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 
 SHAPE = (40, 40, 12)
 
@@ -99,3 +99,25 @@ def test_cells_that_films_follow_are_one_class_and_organs_in_slices_are_not(tmp_
     found = find_cases(tmp_path)
     assert is_told(found) is tracked
     assert (values_in(found) == {0, 1}) is tracked
+
+
+@pytest.mark.parametrize(("name", "films"), [("seq{n}", True), ("grade{n}", False)])
+def test_folders_of_frames_that_count_on_are_films(tmp_path: Path, name: str, films: bool) -> None:
+    """EndoVis and the Cell Tracking Challenge: their folders are no classes, and a film is kept together."""
+    for number in range(1, 5):
+        for frame in range(4):
+            random = np.random.default_rng(9 * number + frame)
+            folder = tmp_path / name.format(n=number)
+            mask = spots(anywhere(random, 5))[..., 0]
+            for path, pixels in (
+                (folder / f"frame{frame:03}.png", random.integers(0, 255, SHAPE[:2], np.uint8)),
+                (tmp_path / f"{folder.name}_GT" / f"man{frame:03}.png", 255 * (mask > 0).astype(np.uint8)),
+            ):
+                path.parent.mkdir(exist_ok=True)
+                write_image(path, pixels)
+    start = name.removesuffix("{n}")
+    patterns = ReadOptions(images=f"{start}{{id}}/frame{{id}}.png", masks=f"{start}{{id}}_GT/man{{id}}.png")
+    found = find_cases(tmp_path, hints=patterns)
+    assert len(found.cases) == 16 and found.has_masks
+    assert (len({case.patient for case in found.cases}) == 4 and not found.classes) is films
+    assert any("taken as films" in note for note in found.notes) is films
