@@ -51,9 +51,9 @@ def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHead
         case = Path(os.path.commonpath([*channels, *masks]))
         names = [_place(one, case) for one in chosen]
         image, mask = _of_folders(names, list(channels), case), _in_case(list(masks), case)
-    elif len(chosen) == 1 and not _beginning(list(channels)) and (case := _case_of([*channels, *masks])):
-        names = [_place(one, case) for one in chosen]
-        image, mask = f"**/{{id}}/{names[0]}", _in_case(list(masks), case)
+    elif len(chosen) == 1 and not _beginning(list(channels)) and (folder := _case_of([*channels, *masks])):
+        names = [_place(one, folder) for one in chosen]
+        image, mask = f"**/{{id}}/{names[0]}", _in_case(list(masks), folder)
     else:
         names = [Path(one).name for one in chosen]
         image, mask = _of_files(chosen, list(channels), list(masks)), _of_mask(list(masks), list(channels))
