@@ -53,6 +53,7 @@ from sfumato.data.source.tables.lists import with_lists, with_named_splits
 from sfumato.data.source.tables.one_table import Tabulated
 from sfumato.data.source.tables.patient_rows import with_rows_of_patients
 from sfumato.data.source.tables.rowwise import with_rows
+from sfumato.data.source.tables.split_columns import tables_of_splits
 from sfumato.data.source.tables.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.tables.which_table import (
     find_tables,
@@ -269,6 +270,7 @@ def _of_main_kind(
 ) -> DiscoveredDataset:
     """What the files of the main kind are: by the tables beside them that describe them, else by themselves."""
     perhaps = [entry for entry in main.others if entry.name.lower().endswith((".csv", ".tsv"))]
+    perhaps = list(_other_than({Path(entry.locator) for entry in tables_of_splits(perhaps)}, perhaps))
     tables = find_tables(perhaps, main.files, source, hints)
     people = None if tables.of_patients is None else tables.of_patients.table.path
     used = {*tables.beside, tables.rows.table, people} - {None}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from sfumato.data.formats.image import write_image
+from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 
 SIDE = 48
@@ -84,3 +85,34 @@ def test_of_two_encodings_that_without_lines_is_used(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert all(case.masks[0].endswith("_watershed_mask.png") for case in found.cases)
     assert any("values 11, 21, 50 and white borders (255)" in note for note in found.notes)
+
+
+def cut_cell(number: int) -> np.ndarray:
+    """Herlev: a cell that reaches beyond its picture, its nucleus, what is behind, and a bit of something unknown."""
+    mask = np.full((SIDE, SIDE), 1, np.uint8)
+    mask[8:40, : 30 + number % 4], mask[18:26, 10:20], mask[:3, :8] = 0, 2, 4
+    return mask
+
+
+def test_a_value_on_most_of_most_rims_is_asked_about_with_the_colours_of_the_palette(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        for path in (folder / "masks").iterdir():
+            picture = Image.fromarray(read_mask(str(path)))
+            picture.putpalette([0, 0, 128, 255, 0, 0, 0, 0, 255, 0, 0, 128, 128, 128, 128])
+            picture.save(path)
+
+    (problem,) = read(tmp_path, cut_cell).problems
+    assert "the value 1 is most of the rim of 5 of 5 masks" in problem.finding and "palette" not in problem.finding
+    write(tmp_path)
+    (problem,) = find_cases(tmp_path).problems
+    assert "their palette shows 0 in #000080, 1 in #ff0000, 2 in #0000ff, 4 in #808080" in problem.finding
+    with_behind = re.findall(r"--class-names ([^\s;]+)", problem.remedy or "")[0]
+    assert with_behind == "1=background,4=NAME4,2=NAME2,0=NAME0"
+    found = find_cases(tmp_path, hints=ReadOptions(class_names=tuple(with_behind.split(","))))
+    assert not found.problems and len(found.mask_names) == 4
+
+
+def test_values_that_take_turns_on_the_rims_are_not_asked_about(tmp_path: Path) -> None:
+    """Tissue that fills its picture has no background."""
+    tissues = ((1, 2, 0), (2, 0, 1), (0, 1, 2), (3, 0, 2), (1, 0, 3))
+    assert not read(tmp_path, lambda number: organs(tissues[number], number)).problems

@@ -445,3 +445,24 @@ def test_folders_of_ranges_are_no_classes_and_tables_of_points_are_told(tmp_path
     assert found.classes == () and about(found, "neither classes nor patients: VESSEL12_01-03, VESSEL12_04-06")
     assert about(found, "tables called after images, of points or measurements in these, are not read: 2")
     assert find_cases(tmp_path / "ages").classes == ("20-30", "31-40")
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_the_word_for_a_split_within_the_name_of_a_folder_of_images_says_it(tmp_path: Path, masks: bool) -> None:
+    """RibFrac: the archives of its parts have names of their own, and numbers where a split has several."""
+    for part in ("train-{}-1", "train-{}-2", "val-{}"):
+        for number in range(3):
+            name = f"R{part[0]}{part[-1]}{number}"
+            paint(tmp_path / f"ribs-{part.format('images')}" / f"{name}-image.png")
+            if masks:
+                paint(tmp_path / f"ribs-{part.format('labels')}" / f"{name}-label.png", mask=True)
+    found = find_cases(tmp_path)
+    assert not found.classes and found.has_masks is masks
+    assert [sum(case.split == name for case in found.cases) for name in ("train", "validation")] == [6, 3]
+
+
+@pytest.mark.parametrize("role", ["images", "labels"])
+def test_classes_in_the_names_of_folders_of_images_are_kept(tmp_path: Path, role: str) -> None:
+    folders = [f"train_{role}_of_cats", f"val_{role}_of_cats", f"train_{role}_of_dogs", f"val_{role}_of_dogs"]
+    touch(tmp_path, *(f"{folder}/{folder[0]}{folder[-4]}{number}.png" for folder in folders for number in range(4)))
+    assert set(find_cases(tmp_path).classes) == set(folders)

@@ -657,10 +657,48 @@ def test_what_lies_in_files_of_several_classes_is_told(tmp_path: Path) -> None:
     assert not any("several classes" in note or "inverted" in note for note in apart.notes)
 
 
-def test_files_of_classes_that_are_inverted_are_told(tmp_path: Path) -> None:
-    """PALM draws in black on white."""
-    found = classes_of_files(tmp_path, disc=255 - ONE, atrophy=255 - TWO)
-    assert any(note.startswith("100% of the files of classes are filled along the rim") for note in found.notes)
+@pytest.mark.parametrize("hints", [ReadOptions(), ReadOptions(classes_by="folder")])
+def test_files_of_classes_that_are_inverted_are_refused_and_never_readers(tmp_path: Path, hints: ReadOptions) -> None:
+    """PALM draws in black on white, and what surrounds small objects is nearly alike."""
+    for number in range(COUNT):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        for name, mask in (("disc", ONE), ("atrophy", TWO)):
+            save(tmp_path, f"masks/{name}/{number}.png", 255 - mask)
+    with pytest.raises(DataError, match="100% of the files of classes are filled along the rim") as caught:
+        find_cases(tmp_path, hints=hints)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert {Path(case.masks[0]).parent.name for case in found.cases} <= {"disc", "atrophy"}
+    assert len(found.cases) == COUNT
+
+
+@pytest.mark.parametrize("place", ["p{n}/t2", "t2_p{n}"])
+def test_names_before_the_word_for_a_reader_are_classes(tmp_path: Path, place: str) -> None:
+    """Prostate158: anatomy and tumour are drawn by one reader, and are not readers of one thing."""
+    for number in range(COUNT):
+        save(tmp_path, f"{place.format(n=number)}.nii.gz", noise(number))
+        for name, mask in (("anatomy", VIEW), ("tumor", ONE)):
+            save(tmp_path, f"{place.format(n=number)}_{name}_reader1.nii.gz", mask)
+    with pytest.raises(DataError, match=r"before the word for a reader \(anatomy, tumor\)") as caught:
+        find_cases(tmp_path)
+    (images, masks) = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    assert masks.endswith("_{class}_reader1.nii.gz")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert list(found.mask_names.values()) == ["background", "anatomy", "tumor"]
+    assert len({case.volume for case in found.cases}) == COUNT
+
+
+def test_names_behind_the_word_for_a_reader_are_readers(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        for name, row in (("smith", 12), ("jones", 13)):
+            save(tmp_path, f"masks/{number}_reader_{name}.png", disc(row, 12, 6))
+    assert {len(case.masks) for case in find_cases(tmp_path).cases} == {2}
+
+
+def test_a_class_that_surrounds_the_others_is_told(tmp_path: Path) -> None:
+    found = classes_of_files(tmp_path, behind=255 - ONE, disc=ONE)
+    assert any(note.startswith("50% of the files of classes are filled along the rim") for note in found.notes)
 
 
 def test_a_class_in_a_pattern_of_masks_alone_is_one(tmp_path: Path) -> None:

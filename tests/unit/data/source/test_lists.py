@@ -242,3 +242,17 @@ def test_lists_of_images_with_labels_are_followed_where_they_say_several_splits(
     said: list[str | None] = ["train", "train", "validation", "validation", "test", "test", None, None]
     assert splits(found) == (said if parts == 3 else [None] * 8)
     assert any("that of dataset.json" in note for note in found.notes) is (parts == 3)
+
+
+def test_columns_called_after_splits_are_lists_of_their_cells(tmp_path: Path) -> None:
+    """MAMA-MIA: `train_split` and `test_split` name patients, and no column names the images."""
+    for who in ("DUKE_001", "DUKE_002", "DUKE_019", "NACT_01", "NACT_02"):
+        for number in range(2):
+            path = tmp_path / "images" / who / f"{who.lower()}_000{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, np.random.default_rng(number).integers(0, 255, (12, 12), np.uint8))
+    (tmp_path / "splits.csv").write_text("train_split,test_split\nDUKE_001,NACT_01\nDUKE_002,NACT_02\nDUKE_019,\n")
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 10
+    assert {case.split for case in found.cases if "duke" in case.image} == {"train"}
+    assert {case.split for case in found.cases if "nact" in case.image} == {"test"}

@@ -17,7 +17,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.source.people.persons import Name, are_classes, look_for_persons, said_by_names
-from sfumato.data.source.people.pieces import counted_by_number, grouped_by_names
+from sfumato.data.source.people.pieces import counted_by_number, grouped_by_names, in_variants
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
 
@@ -570,3 +570,21 @@ def test_masks_of_a_variant_are_named_beside_its_images(tmp_path: Path) -> None:
     ((images, masks),) = re.findall(r"--images '(.+?)' --masks '(.+?)'", note)
     found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
     assert len(found.cases) == 6 and all("Masks_Cropped" in case.masks[0] for case in found.cases)
+
+
+@pytest.mark.parametrize("variant", ["preprocessed", "scans"])
+def test_folders_called_after_splits_with_which_names_begin_are_persons(variant: str) -> None:
+    """ISBI 2015: visits are numbered anew for each person, and planes of one volume are no variants."""
+    names = [
+        Name((f"training0{person}", variant), f"training0{person}_0{visit}_flair_pp")
+        for person in (1, 2, 3)
+        for visit in (1, 2, 3, 4)
+        for _plane in range(2)
+    ]
+    assert grouped_by_names(names) == [name.folders[0] for name in names]
+    assert not any(in_variants(names))
+
+
+def test_two_folders_called_after_splits_are_no_persons() -> None:
+    names = [Name((f"{split}1",), f"{split}1_{number}") for split in ("train", "test") for number in range(4)]
+    assert not any(grouped_by_names(names))

@@ -230,7 +230,7 @@ def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:
 
     names = ("255=background", "128=disc", "0=cup")
     (problem,) = found_with(tmp_path, refuge).problems
-    assert problem.code == "DATA-014" and "255=background,128=NAME,0=NAME" in problem.remedy
+    assert problem.code == "DATA-014" and "255=background,128=NAME128,0=NAME0" in problem.remedy
     as_stored = re.findall(r"--class-names '(.*)'", problem.remedy)[0].split(",")
     assert not find_cases(tmp_path, hints=ReadOptions(class_names=tuple(as_stored))).problems
     found = found_with(tmp_path, refuge, hints=ReadOptions(class_names=names))

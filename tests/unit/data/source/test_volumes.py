@@ -361,6 +361,21 @@ def test_channels_in_folders_on_the_grid_of_the_masks_are_proposed(tmp_path: Pat
     ]
 
 
+def test_the_folder_of_a_sequence_is_proposed_where_another_has_one_of_the_same_name(tmp_path: Path) -> None:
+    """MRBrainS18: `FLAIR` lies in `orig` and in `pre`, and the mask beside these."""
+    for number in (1, 4, 5, 7):
+        scans(tmp_path, f"training/{number}/orig/T1", shape=(4, 6, 3), affine=np.diag([2.0, 2, 4, 1]))
+        scans(tmp_path, f"training/{number}/segm", shape=(2, 3, 3))
+        scans(tmp_path, *(f"training/{number}/{place}/FLAIR" for place in ("orig", "pre")), shape=(2, 3, 3))
+    with pytest.raises(DataError, match="lie on different grids") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert {Path(case.image.partition("::")[0]).parts[-3:-1] for case in found.cases} == {
+        (number, "orig") for number in "1457"
+    }
+
+
 @pytest.mark.parametrize("images", ["**/dwi/{id}_{channel}.nii.gz", "**/dwi/{id}_*adc.nii.gz"])
 def test_an_id_may_hold_what_stands_behind_it_where_images_and_masks_agree_only_so(tmp_path: Path, images: str) -> None:
     for person, session in (("1", "a"), ("1", "b"), ("2", "a"), ("3", "a")):

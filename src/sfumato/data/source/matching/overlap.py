@@ -124,14 +124,24 @@ class _Tally:
 
 
 def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
-    """How far the masks of images with several lie on one another; None where none could be compared."""
-    tally, first = _Tally(), next(iter(several.values()))[0]
+    """How far the masks of images with several lie on one another; None where none could be compared.
+
+    Of inverted masks, nearly all of which are filled along the rim, what they leave free is compared: whatever
+    surrounds small objects is nearly alike.
+    """
+    tally, inverted, first = _Tally(), _Tally(), next(iter(several.values()))[0]
     for image, masks in _spread(list(several.items()), _sample_size(first)):
         areas = [object_in(mask.entry.locator, image) for mask in masks[:MASKS_COMPARED]]
-        tally.add([area for area in areas if area is not None and area.any()])
+        drawn = [area for area in areas if area is not None and area.any()]
+        tally.add(drawn)
+        if all(map(_fills_rim, drawn)):
+            inverted.add([~area for area in drawn if not area.all()])
         if len(tally.shares) >= ENOUGH:
             break
-    return tally.overlap()
+    measured, free = tally.overlap(), inverted.overlap()
+    if measured is None or free is None or measured.filled < _MOST:
+        return measured
+    return free._replace(filled=measured.filled)
 
 
 def _fills_rim(area: _Shown) -> bool:

@@ -12,11 +12,12 @@ from sfumato.data.source.matching.kinds import mask_kind, name_by, order_of
 from sfumato.data.source.matching.mask_files import MaskFiles, all_masks, with_several
 from sfumato.data.source.matching.overlap import mask_overlap
 from sfumato.data.source.matching.pairing import Owned
+from sfumato.data.source.matching.ways import ways_of_kinds
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
-_NOTICED, _MOST_INVERTED = 0.01, 0.5
-"""Shares from which on pixels of several classes, and files that look inverted, are told."""
+_NOTICED, _MOST_INVERTED, _INVERTED = 0.01, 0.5, 0.9
+"""Shares from which on pixels of several classes, and files that look inverted, are told, and the latter refused."""
 
 _SHOWN = 12
 """Classes that are told."""
@@ -102,7 +103,7 @@ def as_classes(owned: MaskFiles, names: Sequence[str], hints: ReadOptions, by: s
     """A value for each name.
 
     Raises:
-        DataError: a class that was named has no file, or there are too many.
+        DataError: a class that was named has no file, there are too many, or files look inverted.
     """
     wanted = _wanted_classes(names, hints)
     values = {name: value for value, name in enumerate(wanted, start=1)}
@@ -171,12 +172,18 @@ def _about_unused(unused: Sequence[Owned]) -> Iterator[str]:
 
 
 def _about_overlap(owned: MaskFiles, unused: Sequence[Owned]) -> Iterator[str]:
-    """What a mask of one class for each pixel cannot hold of files of several, and files that look inverted."""
+    """What a mask of one class for each pixel cannot hold of files of several.
+
+    Raises:
+        DataError: files look inverted.
+    """
     left = set(unused)
     several = with_several({image: [mask for mask in masks if mask not in left] for image, masks in owned.items()})
     measured = mask_overlap(several) if several else None
     if measured is None:
         return
+    if measured.filled >= _INVERTED:
+        raise _inverted(several, measured.filled)
     if measured.filled >= _MOST_INVERTED:
         yield (
             f"{measured.filled:.0%} of the files of classes are filled along the rim: are they inverted? If so, swap 0 "
@@ -188,3 +195,17 @@ def _about_overlap(owned: MaskFiles, unused: Sequence[Owned]) -> Iterator[str]:
             "the smaller object (a cup within its disc); where both are to count, train on one class at a time, named "
             "with --masks"
         )
+
+
+def _inverted(several: MaskFiles, share: float) -> DataError:
+    """The error about files of classes whose objects and backgrounds have changed places."""
+    image, *_ = several
+    one = next(iter(ways_of_kinds(several)), "--masks with a pattern")
+    return DataError(
+        f"{share:.0%} of the files of classes are filled along the rim, as inverted ones are, such as those of "
+        f"{image}: what surrounds the objects would be the classes",
+        expected="0 for the background in the file of each class",
+        remedy="swap 0 and the other value in the files; or read one class at a time, whose masks check --fix-into DIR "
+        f"puts right: {one}",
+        code="DATA-011",
+    )

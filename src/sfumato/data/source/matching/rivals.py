@@ -9,6 +9,7 @@ the patterns that choose one of them.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from os import sep
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -17,12 +18,15 @@ import numpy as np
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.matching.kinds import mask_kind
 from sfumato.data.source.matching.mask_files import MaskFiles, all_masks
 from sfumato.data.source.matching.overlap import MASKS_COMPARED, sampled
 from sfumato.data.source.matching.pairing import Owned
+from sfumato.data.source.matching.pattern_pair import PatternPair
 from sfumato.data.source.matching.undecided import flags_for, unclear
-from sfumato.data.source.matching.ways import way, ways_of_kinds, with_reader
+from sfumato.data.source.matching.ways import patterns_of, way, ways_of_kinds, with_reader
+from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -119,3 +123,55 @@ def readers_of_classes(several: MaskFiles, why: str) -> DataError:
     patterns = list(filter(None, (with_reader(found) for found in named.values() if len(found) > 1)))
     told = "; ".join(patterns) or "--images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
     return unclear(several, why, [f"readers of one class alone: {told}"])
+
+
+def class_before_reader(mask: Owned) -> str:
+    """The words that stand before that for a reader in the name of a mask: `tumor` of `_tumor_reader1`."""
+    words = tokens(mask.rest)
+    place = next((place for place, word in enumerate(words) if word.text in READERS), 0)
+    return mask.rest[words[0].start : words[place - 1].end] if place else ""
+
+
+def refuse_classes_before_readers(several: MaskFiles) -> None:
+    """Refuse masks of readers of an image that have different names before the word for the reader.
+
+    Raises:
+        DataError: there are such, with the pattern of the classes of one reader.
+    """
+    named = {image: {class_before_reader(mask) for mask in masks} for image, masks in several.items()}
+    drawn = {image: several[image] for image, names in named.items() if len(names) > 1 and "" not in names}
+    if not drawn:
+        return
+    names = sorted(set[str]().union(*(named[image] for image in drawn)))
+    ways = list(dict.fromkeys(_ways_of_classes(drawn)))
+    raise unclear(
+        drawn, f"their names differ before the word for a reader ({', '.join(names)}): are these classes?", ways
+    )
+
+
+def _ways_of_classes(drawn: MaskFiles) -> Iterator[str]:
+    """The flags of the classes of each reader of the first image, as tried on the files."""
+    image, masks = next(iter(drawn.items()))
+    for mask in masks:
+        found = patterns_of(image, mask)
+        if found is None:
+            continue
+        masked = found.masks.replace(class_before_reader(mask), "{class}", 1)
+        stem = PurePath(image).name.partition(".")[0]
+        by_name = PatternPair(*(f"**/{PurePath(one).name}" for one in (found.images, masked)))
+        by_folder = PatternPair(
+            *(one.replace("**/", "**/{id}/").replace("/{id}/{id}", f"/{{id}}/{stem}") for one in by_name)
+        )
+        for pair in (by_folder, by_name):
+            if _gives_classes(pair, drawn):
+                yield pair.flags()
+                break
+
+
+def _gives_classes(pair: PatternPair, drawn: MaskFiles) -> bool:
+    """Whether patterns give all images several masks."""
+    first = next(iter(all_masks(drawn))).entry
+    above = first.locator.removesuffix(first.where.replace("/", sep))
+    images = [SourceFile(image, PurePath(image.removeprefix(above)).parts) for image in drawn]
+    matched = pair.matched([*images, *(mask.entry for mask in all_masks(drawn))])
+    return matched is not None and len(matched.owned) == len(drawn) and max(map(len, matched.owned.values())) > 1

@@ -267,11 +267,13 @@ def _inside(place: _Place, folder: PathParts, folders: _Folders) -> _Place:
     name = folder[-1]
     if folder in folders.cases:
         return place._replace(group=(*place.group, name))
-    if folder in folders.splits:
-        return place._replace(split=split_in(name))
     said = read_folder(name)
+    if folder in folders.splits and not _says_role(said, name, folders.perhaps):
+        return place._replace(split=split_in(name))
     place = place._replace(split=said.split or place.split)
-    if name in folders.perhaps and any(other[:-1] == folder[:-1] for other in folders.splits):
+    if folder in folders.splits or (
+        name in folders.perhaps and any(other[:-1] == folder[:-1] for other in folders.splits)
+    ):
         place = place._replace(split=split_in(name) or place.split)
     if folder in folders.silent:
         return place

@@ -27,7 +27,13 @@ from sfumato.data.source.matching.mask_files import MaskFiles, all_masks, with_s
 from sfumato.data.source.matching.overlap import mask_overlap
 from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.readings import Readings, as_classes, as_parts, as_readers, as_readers_by
-from sfumato.data.source.matching.rivals import have_the_same_values, instead, not_of_one_class, readers_of_classes
+from sfumato.data.source.matching.rivals import (
+    have_the_same_values,
+    instead,
+    not_of_one_class,
+    readers_of_classes,
+    refuse_classes_before_readers,
+)
 from sfumato.data.source.matching.undecided import nameless, place_of, refuse_copies, unclear
 from sfumato.data.source.matching.views import within_views, without_views
 from sfumato.data.source.words import SIDES, STRUCTURES, tokens
@@ -331,6 +337,7 @@ def _of_readers(owned: MaskFiles, several: MaskFiles) -> Readings:
     """
     if _are_of_classes_too(several):
         raise readers_of_classes(several, "each of several readers has files of several names")
+    refuse_classes_before_readers(several)
     measured = mask_overlap(several)
     if measured is not None and measured.apart:
         raise unclear(several, f"they are called after readers, but never lie on one another ({measured.sentence()})")

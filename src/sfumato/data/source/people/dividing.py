@@ -4,6 +4,7 @@
     ISIC-2017_Training_Data, ISIC-2017_Test_v2_Data             versions do not count
     boneage-training-dataset, Bone Age Test Set                 each folder there has such a word, and they differ
     Validation Set/dataset-validation-1, -2                     parts of a split, by a word for parts and numbers
+    ribs-train-images-1, ribs-train-images-2, ribs-val-images   the same of folders of images, and of those of masks
 
 A class `crash test` beside one called `road` is none, since the other says no split; nor is a case `Training_001`.
 """
@@ -38,6 +39,7 @@ def splitting(entries: Iterable[SourceFile]) -> frozenset[PathParts]:
         said = {folder: split for folder in beside[above] if (split := split_in(folder[-1]))}
         free = {folder: split for folder, split in said.items() if not read_folder(folder[-1]).role}
         found.update(differing_by_split(free))
+        found.update(_differing_by_role(said))
         parts = above in found and set(said.values()) == {split_in(above[-1])} and all(map(_says_part, free))
         every = len(said) == len(beside[above]) and saying_alone(free) == free.keys()
         if every and (parts or len(set(said.values())) > 1):
@@ -48,13 +50,27 @@ def splitting(entries: Iterable[SourceFile]) -> frozenset[PathParts]:
 def saying_alone(folders: Iterable[PathParts]) -> frozenset[PathParts]:
     """Those of some splits beside which no other of the same split differs: `test_benign` has its class.
 
-    Parts of a split differ by numbers.
+    Parts of a split differ by numbers, and folders of masks by words from those of images.
     """
-    words = defaultdict[tuple[PathParts, str | None], dict[PathParts, Rest]](dict)
+    words = defaultdict[tuple[PathParts, str | None, str], dict[PathParts, Rest]](dict)
     for folder in folders:
-        rest = tuple(text for text in _rest(folder[-1]) if not (text.isdecimal() and _says_part(folder)))
-        words[folder[:-1], split_in(folder[-1])][folder] = rest
+        rest, role = _rest(folder[-1]), read_folder(folder[-1]).role
+        words[folder[:-1], split_in(folder[-1]), role][folder] = (
+            _without_numbers(rest) if role or _says_part(folder) else rest
+        )
     return frozenset(folder for rests in words.values() if len(set(rests.values())) == 1 for folder in rests)
+
+
+def _differing_by_role(splits: Mapping[PathParts, str]) -> Iterator[PathParts]:
+    """Folders of images, or of masks, of a name of their own that differ from others by the split and by numbers."""
+    alike = defaultdict[tuple[str, Rest], set[PathParts]](set)
+    for folder in splits:
+        said = read_folder(folder[-1])
+        if said.role and not said.certain:
+            alike[said.role, _without_numbers(_rest(folder[-1]))].add(folder)
+    for folders in alike.values():
+        if len({splits[folder] for folder in folders}) > 1:
+            yield from folders
 
 
 def _says_part(folder: PathParts) -> bool:
@@ -75,3 +91,8 @@ def differing_by_split(splits: Mapping[PathParts, str]) -> Iterator[PathParts]:
 def _rest(folder: str) -> Rest:
     """What the name of a folder says beside the split and a version."""
     return tuple(token.text for token in tokens(VERSION.sub("", folder)) if token.text not in SPLIT_WORDS)
+
+
+def _without_numbers(rest: Rest) -> Rest:
+    """Words alone: the parts of a split differ by numbers."""
+    return tuple(text for text in rest if not text.isdecimal())

@@ -5,6 +5,7 @@ archive-7K/ADI/1.tif, archive-100K/ADI/2.tif    ADI, which comes again below sev
 benign/SOB/adenosis/14-22549/40X/1.png     benign: slides and magnifications hold the images; adenosis is told
 fold0/benign/1.png                         folds are no classes: benign is
 R001/sub-r001s002/anat/1.nii.gz            none: above the persons of BIDS are sites
+01/t000.tif, 02/t000.tif                   with masks: films, kept together
 COVID/images/1.png, Normal/images/1.png    few folders with images and masks each, called by words: classes
 Center_01/images/1.png                     neither class nor patient
 Center_01/p07/images/1.png                 the patient Center_01/p07, since centres number theirs alike
@@ -23,6 +24,7 @@ from sfumato.data.source.people.dividing import split_in
 from sfumato.data.source.people.divisions import divided_levels, is_image_folder, is_origin, ranged_levels
 from sfumato.data.source.people.grouping import PARENT
 from sfumato.data.source.people.persons import (
+    CLASS_WORD,
     NEARLY_ALL,
     VISIT,
     Folders,
@@ -46,6 +48,14 @@ BIDS = re.compile(r"sub-(?!folder|set|dir)[0-9a-z]+", re.IGNORECASE)
 
 LETTERS = re.compile(r"[^\W\d_]{2}")
 """What a mere number has not."""
+
+_FRAME = re.compile(r"(?P<film>[^\W\d_]+[ _-]?)(?P<number>0\d+|\d{2,})")
+"""A word or letter and a number with zeros before it, as films are written frame by frame."""
+
+_NUMBER_BEHIND = re.compile(r"\d+$")
+
+_FRAMES = 3
+"""So many frames has a film at least."""
 
 _Group = tuple[str, ...]
 Divided = Mapping[int, Mapping[str, str]]
@@ -91,6 +101,10 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         if portions := _portions(named):
             notes.append(f"folders of images by number, which are no classes: {len(portions)}")
             named = [()] * len(groups)
+    if masks and not class_level and _are_films([group[:1] for group in named], [image.entry.stem for image in images]):
+        films = [group[0] for group in named]
+        notes += _about_films(images, named)
+        return Said([None] * len(named), list(films), notes)
     whose = _level_of_people(named) if masks and _hold_images_and_masks(images, named) else None
     patients = _patients(groups, named, whose, divided)
     if class_level:
@@ -103,6 +117,41 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         notes.append(_about_classes_with_masks(named))
         return _said_of_classes(images, named, notes)
     return Said([group[0] if whose else None for group in named], patients, notes)
+
+
+def _are_films(folders: Sequence[_Group], stems: Sequence[str]) -> bool:
+    """Whether folders of one name and a number each hold frames that count on alike: `01/t000`, `02/t000`.
+
+    Args:
+        folders: the folder of each image, empty for none.
+        stems: the names of the images.
+    """
+    frames = defaultdict[str, list[int]](list)
+    beginnings = set[str]()
+    for folder, stem in zip(folders, stems, strict=True):
+        found = _FRAME.fullmatch(stem)
+        if not folder or found is None:
+            return False
+        beginnings.add(found["film"])
+        frames[folder[0]].append(int(found["number"]))
+    called = {_NUMBER_BEHIND.sub("", name) for name in frames}
+    alike = len(frames) > 1 and len(called) == len(beginnings) == 1 and all(map(_NUMBER_BEHIND.search, frames))
+    if not alike or any(map(CLASS_WORD.fullmatch, frames)):
+        return False
+    return all(len(of_film) >= _FRAMES and _count_on(of_film) for of_film in frames.values())
+
+
+def _count_on(numbers: Sequence[int]) -> bool:
+    """Whether numbers go on by one from 0 or 1."""
+    return min(numbers) < 2 and sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers)))
+
+
+def _about_films(images: Sequence[Picture], named: Sequence[_Group]) -> Iterator[str]:
+    """A line about folders that are films."""
+    level = _level(images, [group[:1] for group in named])
+    classes = f"; {level.flag} makes them classes" if level else ""
+    films = sorted(_first_folders(named))
+    yield f"folders of frames that count on, taken as films (kept together): {len(films)} ({_some(films)}){classes}"
 
 
 def _without_divisions(group: _Group, divided: Divided) -> _Group:

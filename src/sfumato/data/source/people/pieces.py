@@ -6,6 +6,7 @@
     A-14-22549-40-001.png                   one of several magnifications              A-14-22549
     xy17_ses-2.png, xy17_20190301.png       one of several visits                      xy17
     14-22549/40X/14-22549-40-001.png        begins with the name of a folder           14-22549
+    training01/pre/training01_02_t2.nii     the same, where there are several          training01
     CNV-1016042-1.png, CNV-1016042-2.png    a long number, and pictures of it          1016042
     7_1.tif, 7_2.tif ... 7_120.tif          numbers that count on, with masks          7
     derm/a7.png, clinic/a7.png              one of several variants                    a7
@@ -84,15 +85,20 @@ _TWO_NUMBERS = re.compile(rf"(?P<who>\d+){APART}+(?P<count>\d+)")
 _PERSONS, _IMAGES = 4, 5
 """So many persons, and images of each, at least where two numbers tell them."""
 
+_CALLED_AFTER_SPLITS = 3
+"""So many folders such as `training01` are persons, where the names of their files begin with them."""
+
 NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{_SERIES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
 
 def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
     """Whose each image may be; None where nothing says it."""
-    bare = _without_variants(_below_common(names))
-    if is_grouping(groups := [_begun_by(name) for name in bare]) and None not in groups:
-        return groups
+    below = _below_common(names)
+    bare = _without_variants(below)
+    begun = [_begun_by(_without_variant(name)) for name in below]
+    if is_grouping(begun) and None not in begun and not _are_splits(set(begun)):
+        return begun
     groups = [None if who is None else _in(name, who) for name, who in zip(bare, _wholes(bare), strict=True)]
     if any(groups):
         return groups
@@ -168,7 +174,7 @@ def in_variants(names: Sequence[Name]) -> list[bool]:
     if not any(is_variant(folder) for name in names for folder in name.folders):
         return [False] * len(names)
     bare = _without_variants(names)
-    sizes = Counter(bare)
+    sizes = Counter(dict(zip(names, bare, strict=True)).values())  # planes of a volume have one name
     return [sizes[name] > 1 for name in bare]
 
 
@@ -224,10 +230,11 @@ def _without_variants(names: Sequence[Name]) -> list[Name]:
     if not any(tags):
         return list(names)
     alone = len({(tag, name.stem) for tag, name in zip(tags, names, strict=True)}) == len(names)
-    return [
-        Name(() if alone else tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
-        for name in names
-    ]
+    return [Name((), name.stem) if alone else _without_variant(name) for name in names]
+
+
+def _without_variant(name: Name) -> Name:
+    return Name(tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
 
 
 def _begun_by(name: Name) -> str | None:
@@ -240,8 +247,15 @@ def _begun_by(name: Name) -> str | None:
         begins = stem.startswith(f"{_letters(folder)}-") and re.search(r"\d", folder)
         if begins and not (CLASS_WORD.fullmatch(folder) or NO_PERSON.fullmatch(folder) or is_division(folder)):
             folders = name.folders[:depth]
+            if says_what(folder):
+                return "/".join([*_telling_apart(folders[:-1]), folder])
             return "/".join([*_places(folders[:-1], folder), folder] if is_code(folder) else _telling_apart(folders))
     return None
+
+
+def _are_splits(groups: AbstractSet[str | None]) -> bool:
+    """Whether folders with which names begin are called after splits, and too few to be persons: `train1`, `test1`."""
+    return len(groups) < _CALLED_AFTER_SPLITS and all(says_what((group or "").rpartition("/")[2]) for group in groups)
 
 
 def are_numbers_of_names(folders: Sequence[str], names: Sequence[Name]) -> bool:

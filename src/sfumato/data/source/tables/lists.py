@@ -2,6 +2,7 @@
 
     train_val_list.txt, test_list.txt, ImageSets/train.txt     names of images
     subgroup_training.txt, subgroup_testing.txt                names of patients
+    train_split,test_split                                     columns of a table, whose cells are such names
     {"train": ["a", "b"], "val": ["c"]}                        a small JSON; also with the numbers at the ends of names
 
 A text counts where its name says a split and nothing else, or differs from others by that word alone, and most of its
@@ -29,6 +30,7 @@ from sfumato.data.source.discovered import DiscoveredDataset
 from sfumato.data.source.listing import ENDING, SOME, SourceFile
 from sfumato.data.source.people.belonging import FilesByName, files_of_patients
 from sfumato.data.source.people.dividing import differing_by_split, split_in
+from sfumato.data.source.tables.split_columns import names_of_splits, tables_of_splits
 from sfumato.data.source.words import FILLERS, IMAGES, SPLIT_WORDS, tokens
 from sfumato.files import open_file, read_file
 from sfumato.shortage import raise_shortage
@@ -91,11 +93,14 @@ def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[
     """
     texts = _called_after_splits(others)
     described = [entry for entry in others if entry.name.lower().endswith(".json")]
-    if not (texts or described) or found.form not in _FORMS or any(case.split for case in found.cases):
+    columns = [] if any(case.split for case in found.cases) else tables_of_splits(others)
+    if not (texts or described or columns) or found.form not in _FORMS or any(case.split for case in found.cases):
         return found, list(others)
     images = _by_name(found.cases)
     texts = {entry: split for entry, split in texts.items() if entry.stem not in images}
-    lists, meant = _understood([*_read_texts(texts), *_read_json(described[:MOST_JSON])], images)
+    texts = {entry: split for entry, split in texts.items() if entry not in columns}
+    named = [*_read_texts(texts), *_read_json(described[:MOST_JSON]), *_read_columns(columns)]
+    lists, meant = _understood(named, images)
     used = {one.entry for one in lists}
     found = found._replace(notes=(*found.notes, *_about_unknown(texts, used)))
     if not lists:
@@ -291,6 +296,14 @@ def _read_json(described: Iterable[SourceFile]) -> Iterator[_Named]:
             if not values:
                 continue
             yield _Named(entry, SPLIT_WORDS[key.lower()], key.lower() != "trainval", tuple(values), of_json=True)
+
+
+def _read_columns(tables: Iterable[SourceFile]) -> Iterator[_Named]:
+    """The cells of tables with a column for each split."""
+    for entry in tables:
+        for split, names in names_of_splits(entry).items():
+            if names:
+                yield _Named(entry, split, exact=True, values=names)
 
 
 def _splits_in(entry: SourceFile) -> Mapping[str, list[str | int]]:

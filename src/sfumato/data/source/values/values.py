@@ -4,21 +4,17 @@
     --class-names 0=cup,255=background   a value that is called background becomes 0
     --class-names 0=ignore,1=tumor       a value that is called ignore counts nowhere; alone, others keep their names
     --join-masks                         every value but 0 is one class
-    1 to N in each mask, or many values  numbers of objects, where N differs (or is large, and values say nothing of
-                                         place and size), each value is one connected area, most do not touch the next,
-                                         as layers do, and none has a place and size of its own, as organs have: one
-                                         class, with a note
+    1 to N in each mask, or many values  numbers of objects (`values.objects`): one class, with a note
 
 Only a sample is read, and of most sets only the first mask: its only value is 255.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer
 
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import ANY, FILL, ON, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts, renamed
@@ -27,47 +23,14 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
 from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.values.background import BACKGROUND, IGNORE, doubts
+from sfumato.data.source.values.objects import highest_in_pictures, highest_in_volumes, is_stored_whole
+from sfumato.data.source.values.palettes import told_palette
 from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
 """Masks that are looked at."""
 
 NOTHING_IGNORED: Mapping[int, int] = MappingProxyType({})
-
-GAPS = 1.25
-"""Numbers of objects reach so far at most, as a multiple of how many there are: some are lost when images are cut."""
-
-_COUNTS, _LARGE = 3, 8
-"""So many different counts of objects, or two of which one is larger than `_LARGE`, are no habit of classes."""
-
-_MANY, _MOST = 20, 5000
-"""So many values of a set that do not count from 1 in each mask, as where images were cut; so many no mask has."""
-
-_WHITE = 255
-"""The only value but 0 of most masks: then no more of them are read."""
-
-ONE_AREA = 0.9
-"""Share of the values that are one connected area each, where they number objects."""
-
-_LEAST = 3
-"""Masks of as many objects each that say that their values number these."""
-
-LAYERS = 0.7
-"""Share of the values that touch the next one, from which on they are layers, or classes within one another."""
-
-OWN = 0.5
-"""Share of the variance of a place or size that the value explains, from which on it is the value's own."""
-
-NOTHING = 0.2
-"""The same, up to which a value says nothing of it."""
-
-
-class Area(NamedTuple):
-    """What has one value in one mask: the value, in how many areas, and its place and size as shares of the mask."""
-
-    value: int
-    pieces: int
-    measures: tuple[float, float, float]
 
 
 def with_values(found: DiscoveredDataset, hints: ReadOptions, *, look: bool = True) -> DiscoveredDataset:
@@ -98,7 +61,7 @@ def with_values(found: DiscoveredDataset, hints: ReadOptions, *, look: bool = Tr
     note = (
         f"the values of the masks number objects (up to {highest}, each value one connected area without a place or "
         "size of its own), which are one class here; if each number is a class, name them: --class-names "
-        "1=NAME,2=NAME"
+        "1=NAME1,2=NAME2"
     )
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
 
@@ -196,95 +159,36 @@ def _with_role(found: DiscoveredDataset, role: str) -> DiscoveredDataset:
 
 def sampled_masks(found: DiscoveredDataset) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
-    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
-    for locator in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]:
+    return (mask for _, mask in _read(_sampled_files(found)))
+
+
+def _read(files: Iterable[str]) -> Iterator[tuple[str, Integer[np.ndarray, "h w"]]]:
+    """The masks of files that can be read, each with its locator."""
+    for locator in files:
         try:
-            yield read_mask(locator)
+            yield locator, read_mask(locator)
         except DataError:
             continue
 
 
+def _sampled_files(found: DiscoveredDataset) -> list[str]:
+    """The locators of some of the files of masks, spread over all."""
+    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
+    return files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]
+
+
 def _numbers_of_objects(found: DiscoveredDataset) -> int:
-    """The highest value where the values of masks number objects; 0 where they do not, and in volumes."""
-    if is_volume(Locator.parse(found.cases[0].masks[0]).path):
-        return 0
-    masks, touching = list[list[Area]](), list[bool]()
-    for raw in sampled_masks(found):
-        values = [value for value in np.unique(raw).tolist() if value]
-        if values == [_WHITE] or len(values) > _MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
-            return 0
-        if values:
-            masks.append(_areas(raw, values))
-            touching += _touching(raw, values)
-    areas = [area for of_mask in masks for area in of_mask]
-    counts = {len(of_mask) for of_mask in masks}
-    differ = len(counts) >= _COUNTS or (len(counts) > 1 and max(counts) > _LARGE)
-    if not counts or not (differ or (min(counts) > _LARGE and len(masks) >= _LEAST and _say_nothing(areas))):
-        return 0
-    count_on = all(_count_on([area.value for area in of_mask]) for of_mask in masks)
-    if not count_on and len({area.value for area in areas}) < _MANY:
-        return 0
-    if touching and np.mean(touching) > LAYERS:
-        return 0
-    if np.mean([area.pieces == 1 for area in areas]) < ONE_AREA or _have_places(areas):
-        return 0
-    return max(area.value for area in areas)
+    """The highest value where the values of masks number objects; 0 where they do not."""
+    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask)]
+    first = Locator.parse(files[0]).path
+    if not is_volume(first):
+        return highest_in_pictures(_read(_sampled_files(found)))
+    volumes = dict.fromkeys(str(Locator.parse(file).path) for file in files)
+    return highest_in_volumes(list(volumes)) if all(map(is_stored_whole, volumes)) else 0
 
 
 def _with_doubts(found: DiscoveredDataset) -> DiscoveredDataset:
     """The same with what is to be asked or told of values that may be the background, or nothing."""
-    problem, note = doubts(sampled_masks(found))
+    problem, note = doubts(sampled_masks(found), lambda: told_palette(_sampled_files(found)))
     problems = (*found.problems, problem) if problem else found.problems
     return found._replace(problems=problems, notes=(*found.notes, note) if note else found.notes)
-
-
-def _count_on(values: Sequence[int]) -> bool:
-    """Whether values count from 1 on, with few gaps."""
-    return min(values) >= 1 and max(values) <= max(len(values), int(GAPS * len(values)))
-
-
-def _areas(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[Area]:
-    from scipy import ndimage
-
-    areas = list[Area]()
-    boxes = ndimage.find_objects(np.searchsorted([0, *values], raw))  # numbers may be far larger than there are
-    for value, box in zip(values, boxes, strict=True):
-        shown = raw[box] == value
-        rows, columns = np.nonzero(shown)
-        place = (rows.mean() + box[0].start) / raw.shape[0], (columns.mean() + box[1].start) / raw.shape[1]
-        pieces = int(ndimage.label(shown, np.ones((3, 3)))[1])
-        areas.append(Area(value, pieces, (*place, float(np.log(shown.sum() / raw.size)))))
-    return areas
-
-
-def _touching(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[bool]:
-    """Whether each value but the last touches the next one."""
-    pairs = set[int]()
-    for one, other in ((raw[1:], raw[:-1]), (raw[:, 1:], raw[:, :-1])):
-        lower, higher = np.minimum(one, other), np.maximum(one, other)
-        pairs |= set(np.unique(lower[higher == lower + 1]).tolist())
-    return [value in pairs for value in values[:-1]]
-
-
-def _have_places(areas: Sequence[Area]) -> bool:
-    """Whether two of row, column and size are those of the value, as an organ's are; numbers run down or by size."""
-    return sum(share > OWN for share in _shares(areas)) >= 2
-
-
-def _say_nothing(areas: Sequence[Area]) -> bool:
-    """Whether values say nothing of row, column and size: where each mask has as many, only this tells objects."""
-    return all(share <= NOTHING for share in _shares(areas))
-
-
-def _shares(areas: Sequence[Area]) -> list[float]:
-    """Share of the variance of row, column and size that the value explains."""
-    measures, values = np.array([area.measures for area in areas]), np.array([area.value for area in areas])
-    return [_explained(values, measures[:, column]) for column in range(3)]
-
-
-def _explained(values: Integer[np.ndarray, " n"], measure: Float[np.ndarray, " n"]) -> float:
-    """Share of the variance of a measure that is between values, put right for the number of values."""
-    kinds = np.unique(values)
-    within = sum(float(((measure[values == kind] - measure[values == kind].mean()) ** 2).sum()) for kind in kinds)
-    total, free = float(((measure - measure.mean()) ** 2).sum()), len(values) - len(kinds)
-    return 1 - (within / free) / (total / (len(values) - 1)) if free > 0 and total > 0 else 0.0

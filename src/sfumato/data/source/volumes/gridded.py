@@ -51,12 +51,21 @@ def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHead
         case = Path(os.path.commonpath([*channels, *masks]))
         names = [_place(one, case) for one in chosen]
         image, mask = _of_folders(names, list(channels), case), _in_case(list(masks), case)
+    elif len(chosen) == 1 and not _beginning(list(channels)) and (folder := _case_of([*channels, *masks])):
+        names = [_place(one, folder) for one in chosen]
+        image, mask = f"**/{{id}}/{names[0]}", _in_case(list(masks), folder)
     else:
         names = [Path(one).name for one in chosen]
         image, mask = _of_files(chosen, list(channels), list(masks)), _of_mask(list(masks), list(channels))
     flags = f"--images '{image}'" + (f" --masks '{mask}'" if masks else "")
     alone = " alone" if len(names) == 1 else ""
     return f"take those like {' and '.join(names)}{alone}{why}: {flags}; or resample all channels onto one grid"
+
+
+def _case_of(files: Sequence[str]) -> Path | None:
+    """The folder of a case that holds all of its files, or whose folders do; None where they lie further apart."""
+    case = Path(os.path.commonpath(files))
+    return case if all(len(Path(file).relative_to(case).parts) <= 2 for file in files) else None
 
 
 def _of_folders(names: Sequence[str], channels: Sequence[str], case: Path) -> str:
