@@ -143,7 +143,9 @@ def test_storage(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x013B] = 6, "A. Person"
     picture.save(tmp_path / "a.png", "JPEG", exif=exif)
-    picture.convert("RGBA").save(tmp_path / "b.png")
+    glass = picture.convert("RGBA")
+    glass.putalpha(100)
+    glass.save(tmp_path / "b.png")
     told, clear = storage(str(tmp_path / "a.png")), storage(str(tmp_path / "b.png"))
     assert told is not None and clear is not None
     assert told == ("JPEG", "L", False, 6, False, ("name of the author",))

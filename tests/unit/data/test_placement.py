@@ -51,7 +51,7 @@ def test_images_are_averaged_when_they_shrink(dtype: type) -> None:
 def test_aspect_is_kept_with_a_dark_margin() -> None:
     image = np.full((20, 40, 3), 90, np.uint8)
     fitted, placement = fit(image, (32, 32), keep_aspect=True, nearest=False)
-    assert placement == ((20, 40), (8, 0, 16, 32))
+    assert placement == ((20, 40), (8, 0, 16, 32), (32, 32))
     assert (fitted[8:24] == 90).all() and not fitted[:8].any() and not fitted[24:].any()
     assert (restore(fitted, placement, nearest=False) == image).all()
 
@@ -65,7 +65,7 @@ def test_the_same_size_is_untouched() -> None:
 def test_a_crop_shows_the_centre_undistorted() -> None:
     image = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30, 1)
     fitted, placement = fit(image, (20, 20), crop=True, nearest=False)
-    assert placement == ((20, 30), (0, -5, 20, 30)) and np.array_equal(fitted, image[:, 5:25])
+    assert placement == ((20, 30), (0, -5, 20, 30), (20, 20)) and np.array_equal(fitted, image[:, 5:25])
     back = restore(fitted, placement, nearest=False)
     assert np.array_equal(back[:, 5:25], image[:, 5:25]) and not back[:, :5].any() and not back[:, 25:].any()
     wide, placement = fit(image, (10, 40), crop=True, nearest=False)
@@ -75,8 +75,17 @@ def test_a_crop_shows_the_centre_undistorted() -> None:
 def test_a_spacing_pads_and_cuts_around_the_centre() -> None:
     canvas = Canvas((8, 8), spacing=2.0)
     placement = canvas.place((10, 10), (1.0, 4.0))
-    assert placement == ((10, 10), (1, -6, 5, 20))
+    assert placement == ((10, 10), (1, -6, 5, 20), (8, 8))
     mask = np.ones((10, 10), np.uint8)
-    fitted = fit_at(mask, placement, (8, 8), nearest=True)
+    fitted = fit_at(mask, placement, nearest=True)
     assert fitted[1:6].all() and fitted.sum() == 40
     assert restore(fitted, placement, nearest=True).sum() == 10 * 4
+
+
+def test_without_a_size_every_image_has_a_canvas_of_its_own() -> None:
+    image = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30, 1)
+    placement = Canvas(None).place((20, 30))
+    assert placement == ((20, 30), (0, 0, 20, 30), (20, 30))
+    assert np.array_equal(restore(fit_at(image, placement, nearest=False), placement, nearest=False), image)
+    spaced = Canvas(None, spacing=2.0).place((20, 30), (1.0, 4.0))
+    assert spaced == ((20, 30), (0, 0, 10, 60), (10, 60)) and fit_at(image, spaced, nearest=False).shape == (10, 60, 1)

@@ -124,7 +124,7 @@ def test_members_of_a_reader_are_averaged(monkeypatch: pytest.MonkeyPatch) -> No
 
     seeds_seen: list[int] = []
 
-    def draw_masks(process, network, sampler, images, classes, *, seeds):  # type: ignore[no-untyped-def]
+    def draw_masks(process, network, sampler, images, classes, *, seeds, window):  # type: ignore[no-untyped-def]
         seeds_seen.extend(seeds)
         shares = torch.tensor([0.6, 0.6, 0.0, 0.95, 0.2, 0.2]).view(-1, 1, 1, 1)
         x0 = torch.cat([1 - 2 * shares, 2 * shares - 1], 1).expand(-1, -1, *images.shape[2:])
