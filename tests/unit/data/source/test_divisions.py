@@ -459,10 +459,3 @@ def test_the_word_for_a_split_within_the_name_of_a_folder_of_images_says_it(tmp_
     found = find_cases(tmp_path)
     assert not found.classes and found.has_masks is masks
     assert [sum(case.split == name for case in found.cases) for name in ("train", "validation")] == [6, 3]
-
-
-@pytest.mark.parametrize("role", ["images", "labels"])
-def test_classes_in_the_names_of_folders_of_images_are_kept(tmp_path: Path, role: str) -> None:
-    folders = [f"train_{role}_of_cats", f"val_{role}_of_cats", f"train_{role}_of_dogs", f"val_{role}_of_dogs"]
-    touch(tmp_path, *(f"{folder}/{folder[0]}{folder[-4]}{number}.png" for folder in folders for number in range(4)))
-    assert set(find_cases(tmp_path).classes) == set(folders)
