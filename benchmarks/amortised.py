@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.diffusion.process import Condition
-from sfumato.experiment.plan import SHAPES
+from sfumato.experiment.network_shapes import SHAPES
 from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.measure import count_parameters

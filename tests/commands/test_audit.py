@@ -16,7 +16,7 @@ from sfumato.commands import exchange, report
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
-from sfumato.evaluation import review
+from sfumato.evaluation import review, validation_cases
 from sfumato.evaluation import review_order as reviewing
 from sfumato.experiment.run import Model, Run, load_model
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_audited_is_said(segment_run: Path, generate_run: Path, t
 @pytest.fixture
 def run(segment_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose few validation cases are enough."""
-    monkeypatch.setattr(reviewing, "FEWEST_CASES", 3)
+    monkeypatch.setattr(validation_cases, "FEWEST_CASES", 3)
     monkeypatch.setattr(review, "FEWEST_CASES", 3)
     return Path(shutil.copytree(segment_run, tmp_path / "run"))
 
@@ -173,7 +173,7 @@ def test_volumes_have_an_error_to_expect_too(tmp_path: Path, monkeypatch: pytest
     from sfumato.commands import toy as toys
     from sfumato.commands import train
 
-    monkeypatch.setattr(reviewing, "FEWEST_CASES", 1)
+    monkeypatch.setattr(validation_cases, "FEWEST_CASES", 1)
     monkeypatch.setattr(review, "FEWEST_CASES", 1)
     toys.toy(tmp_path / "scans", volumes=True, cases=6, size=32)
     train.segment(tmp_path / "scans", out=tmp_path / "run", size="16", steps=2, batch=4, set=TINY)

@@ -10,14 +10,16 @@ import pytest
 from PIL import Image
 from tests.preloaded import Preloaded
 
-from sfumato.commands import evaluate, prepare, train
+from sfumato.commands import audit, evaluate, info, prepare, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.errors import UsageError
-from sfumato.experiment.inference import predict, predict_array
+from sfumato.experiment import inference
+from sfumato.experiment.inference import in_original_size, predict, predict_array
 from sfumato.experiment.run import load_model
+from sfumato.tables import read_rows
 from sfumato.training.checkpoint import newest
 
 SIZES = [(30, 44), (24, 24), (52, 20), (30, 44), (41, 37), (24, 60), (30, 44), (33, 33), (12, 70), (30, 44)]
@@ -175,3 +177,41 @@ def test_a_dry_run_refuses_what_the_real_one_would(source: Path, tmp_path: Path)
     flags = prepare.PreparationFlags(crop=True)
     with pytest.raises(UsageError, match="neither padded nor cut"):
         prepare.prepare(source, out=tmp_path / "set", size="native", preparation=flags, dry_run=True)
+
+
+def test_an_audit_and_measured_steps_look_at_parts_of_one_size(
+    run: Path, native: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit.audit(run, native, out=tmp_path / "audit", calls="1,2", batch=4)
+    told = capsys.readouterr().err
+    assert "a part of 16 x 16 pixels around its foreground" in told
+    arms = {row["arm"] for row in read_rows(tmp_path / "audit" / "scores.csv")}
+    assert {"random state", "shuffled state"} <= arms
+    segmenting.segment(run, native, out=tmp_path / "masks", split="test", sampling=SamplingFlags(steps="auto"))
+    assert (run / "measured.json").is_file() and read_mask(str(next((tmp_path / "masks" / "masks").iterdir()))).any()
+
+
+def test_info_tells_that_sizes_are_kept_and_what_the_network_sees(
+    run: Path, native: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info.info(native)
+    info.info(run)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("each in its own size") == 2 and "in windows of 16 x 16 pixels" in told
+    card = " ".join((run / "model_card.md").read_text(encoding="utf-8").split())
+    assert "It sees images in windows of 16 x 16 pixels" in card
+
+
+def test_how_many_masks_are_drawn_at_once_changes_no_bit(
+    run: Path, native: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, opened = load_model(run), Dataset.open(native)
+    case = opened.cases[opened.rows("test")[0]]
+    (together,) = predict(model, model.sampler(steps=2), [case], count=3, seed=1, batch=8)
+    monkeypatch.setattr(inference, "DRAWN_AT_ONCE", 1)
+    (alone,) = predict(model, model.sampler(steps=2), [case], count=3, seed=1, batch=8)
+    assert np.array_equal(together.members, alone.members)
+    whole = in_original_size(together)
+    monkeypatch.setattr(inference, "PIXELS_TOGETHER", 3 * together.picture.shape[1])
+    for one, other in zip(whole, in_original_size(together), strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other), "band by band"

@@ -25,7 +25,7 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec
 from sfumato.data.units import units
 from sfumato.errors import ModelError, UsageError
-from sfumato.evaluation import postprocess, postprocess_choice
+from sfumato.evaluation import postprocess, postprocess_choice, validation_cases
 from sfumato.evaluation.postprocess import ChosenRepair, Postprocessing, Repair
 from sfumato.experiment.inference import Ensemble, predict
 from sfumato.experiment.run import load_model
@@ -51,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def run(segment_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose few validation cases are enough to choose by."""
     monkeypatch.setattr(postprocess, "FEWEST_CASES", 3)
-    monkeypatch.setattr(postprocess_choice, "FEWEST_CASES", 3)
+    monkeypatch.setattr(validation_cases, "FEWEST_CASES", 3)
     return Path(shutil.copytree(segment_run, tmp_path / "run"))
 
 

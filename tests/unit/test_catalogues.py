@@ -7,7 +7,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
-from sfumato.experiment.plan import SHAPES
+from sfumato.experiment.network_shapes import SHAPES
 from sfumato.metrics.table import METRIC_TABLE
 from sfumato.recipe import GenerateMetric, SamplerName, SegmentMetric, load_recipe
 from sfumato.recipe.network import NetworkSection

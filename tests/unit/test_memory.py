@@ -68,3 +68,10 @@ def test_another_error_goes_on():
 
     with pytest.raises(RuntimeError, match="a bug"):
         list(AdaptiveBatchSize(4, tell=print).each([1], work))
+
+
+def test_portions_of_larger_items_are_smaller_and_grow_again():
+    portions, seen = AdaptiveBatchSize(4, tell=lambda _: None), list[int]()
+    for at_most in (3, None, 8):
+        list(portions.each(range(6), lambda part: seen.append(len(part)), at_most=at_most))
+    assert seen == [3, 3, 4, 2, 4, 2]

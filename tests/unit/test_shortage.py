@@ -269,8 +269,7 @@ OF_FILES = ("data", "training", "evaluation", "reporting", "networks", "experime
 DEALT_WITH = {
     "data/preparation/spool.py": "a file without a size has another key",
     "data/preparation/chunk.py": "a chunk that cannot be read is made again",
-    "evaluation/review_order.py": "what cannot be kept is measured again, and said",
-    "evaluation/postprocess_choice.py": "what cannot be kept is measured again, and said",
+    "evaluation/validation_cases.py": "what cannot be kept is measured again, and said",
     "training/loop.py": "smaller pieces are tried",
     "training/watchdog.py": "the store of a group of processes",
     "training/track.py": "trackers never end a run",

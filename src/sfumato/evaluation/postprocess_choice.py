@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sfumato.data.dataset import Dataset
 from sfumato.evaluation.postprocess import ChosenRepair, Postprocessing, measure_postprocessing
-from sfumato.evaluation.review import FEWEST_CASES, rows_of
-from sfumato.evaluation.review_order import what_is_missing
+from sfumato.evaluation.validation_cases import keep_if_possible, validation_cases
 from sfumato.experiment.mask_sampling import MaskDrawing
-from sfumato.experiment.run import Model, Run, keep_postprocess
+from sfumato.experiment.run import Model, keep_postprocess
 from sfumato.progress import say
 from sfumato.wording import counted
 
@@ -53,25 +51,17 @@ def choose_postprocessing(
         dry_run: do not measure.
     """
     way, names = draw.way(guide), model.spec.mask_classes
-    kept = (model.postprocess or {}).get(way)
-    if kept is not None:
-        return _told(path, Postprocessing.from_dict(kept), names)
-    run = Run(path)
-    if missing := what_is_missing(run):
-        return _as_drawn(path, missing)
+    known = (model.postprocess or {}).get(way)
+    if known is not None:
+        return _told(path, Postprocessing.from_dict(known), names)
+    cases = validation_cases(path, purpose="to choose post-processing by")
+    if isinstance(cases, str):
+        return _as_drawn(path, cases)
     if dry_run:
         return PostprocessChoice(None, "", "not measured yet")
-    dataset = Dataset.open(run.dataset)
-    rows = rows_of(dataset)
-    if len(rows) < FEWEST_CASES:
-        few = counted(len(rows), "validation case is", "validation cases are")
-        return _as_drawn(path, f"{few} too few to choose post-processing by ({FEWEST_CASES} are needed)")
-    say(f"{path}: measuring once which post-processing helps, on {counted(len(rows), 'validation case')}")
-    found = measure_postprocessing(model, dataset, rows, drawing=draw)
-    try:
-        keep_postprocess(path, model.sha256, way, found.to_dict())
-    except OSError as problem:
-        say(f"it cannot be kept, and will be measured again: {problem}")
+    say(f"{path}: measuring once which post-processing helps, on {counted(len(cases.rows), 'validation case')}")
+    found = measure_postprocessing(model, cases.dataset, cases.rows, drawing=draw)
+    keep_if_possible(lambda: keep_postprocess(path, model.sha256, way, found.to_dict()))
     return _told(path, found, names)
 
 

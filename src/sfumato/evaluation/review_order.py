@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sfumato.data.dataset import Dataset
-from sfumato.evaluation.review import FEWEST_CASES, ErrorRegression, measure_review, rows_of
+from sfumato.evaluation.review import ErrorRegression, measure_review
+from sfumato.evaluation.validation_cases import keep_if_possible, validation_cases
 from sfumato.experiment.mask_sampling import MaskDrawing
-from sfumato.experiment.run import Model, Run, keep_review
+from sfumato.experiment.run import Model, keep_review
 from sfumato.progress import say
 from sfumato.wording import counted
 
@@ -55,49 +55,28 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
         dry_run: do not measure.
     """
     way = draw.way(guide)
-    kept = (model.review or {}).get(way)
-    if kept is not None:
-        return _settled(ErrorRegression.from_dict(kept))
-    run = Run(path)
-    if missing := what_is_missing(run):
-        return _fallen_back(path, f"{missing}: no error can be expected, cases are ordered by uncertainty")
+    known = (model.review or {}).get(way)
+    if known is not None:
+        return _settled(ErrorRegression.from_dict(known))
+    found = validation_cases(path, purpose="to expect an error by")
+    if isinstance(found, str):
+        return _fallen_back(path, f"{found}: cases are ordered by uncertainty")
     if dry_run:
         return ReviewOrder(None, "not measured yet")
-    dataset = Dataset.open(run.dataset)
-    rows = rows_of(dataset)
-    if len(rows) < FEWEST_CASES:
-        few = counted(len(rows), "validation case is", "validation cases are")
-        return _fallen_back(
-            path, f"{few} too few to expect an error by ({FEWEST_CASES} are needed): cases are ordered by uncertainty"
-        )
-    say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
+    say(f"{path}: measuring once what error to expect, on {counted(len(found.rows), 'validation case')}")
     calibration = measure_review(
         model,
-        dataset,
+        found.dataset,
         draw.each.sampler,
-        rows,
+        found.rows,
         members=draw.count,
         batch=draw.batch,
         start=draw.start,
         tta=draw.tta,
         guidance=draw.each.guidance,
     )
-    _keep(path, model.sha256, way, calibration)
+    keep_if_possible(lambda: keep_review(path, model.sha256, way, calibration.to_dict()))
     return _settled(calibration)
-
-
-def what_is_missing(run: Run) -> str:
-    """Why nothing can be measured of a model on its validation cases; empty where its dataset is there."""
-    if not run.exists():
-        return "a model without its run, and not measured before"
-    return "" if run.dataset.is_dir() else "the run's dataset is gone"
-
-
-def _keep(path: Path, sha256: str, way: str, calibration: ErrorRegression) -> None:
-    try:
-        keep_review(path, sha256, way, calibration.to_dict())
-    except OSError as problem:
-        say(f"it cannot be kept, and will be measured again: {problem}")
 
 
 def _settled(calibration: ErrorRegression) -> ReviewOrder:

@@ -24,6 +24,7 @@ from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
+from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES, training_place
 from sfumato.recipe import NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.recipe.network import AmortisedNetwork
 from sfumato.tasks.pairs import Layout
@@ -36,7 +37,6 @@ FEWEST_READ = 8
 """Cases that several read, from which on their disagreement is that of the set."""
 
 DEFAULT_MINUTES = 30
-SMALL_SIDE = 40
 INTENSITIES = 32
 FOLDS = 5
 """Runs of a cross-validation; so many patients at least."""
@@ -46,70 +46,6 @@ FEW_PATIENTS = 50
 
 _BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
-
-TRAINING_PLACES = {
-    "gpu": "a GPU",
-    "small": f"images of at most {SMALL_SIDE} pixels on a CPU",
-    "large": f"images above {SMALL_SIDE} pixels on a CPU",
-}
-"""Where a network is trained."""
-
-_LEVELS: dict[str, dict[str, Any]] = {
-    "gpu": {"channels": 64, "multipliers": [1, 2, 2, 4], "blocks": 2},
-    "small": {"channels": 32, "multipliers": [1, 2, 2], "blocks": 2},
-    "large": {"channels": 16, "multipliers": [1, 2, 4, 4], "blocks": 1},
-}
-
-_UNET: dict[str, dict[str, Any]] = {place: {**shape, "attention": [8]} for place, shape in _LEVELS.items()}
-
-_SCORE = _UNET | {"gpu": {"channels": 128, "multipliers": [2, 2, 2], "blocks": 4, "attention": [16]}}
-"""On a GPU that of DDPM++ and NCSN++ for CIFAR-10 (Karras et al. 2022, table 7)."""
-
-_ADM = _UNET | {"gpu": {"channels": 192, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [32, 16, 8]}}
-"""On a GPU that of ADM for ImageNet at 64 pixels (Karras et al. 2022, table 7)."""
-
-_EDM2 = _UNET | {"gpu": {"channels": 128, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [16, 8]}}
-"""On a GPU that of EDM2-XS (Karras et al. 2024)."""
-
-_DIT: dict[str, dict[str, Any]] = {
-    "gpu": {"patch": 4, "width": 384, "depth": 12},
-    "small": {"patch": 2, "width": 96, "depth": 4},
-    "large": {"patch": 4, "width": 96, "depth": 4},
-}
-"""On a GPU that of DiT-S (Peebles & Xie 2023, table 1)."""
-
-_SWIN: dict[str, dict[str, Any]] = {
-    "gpu": {"channels": 96, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
-    "small": {"channels": 48, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
-    "large": {"channels": 64, "multipliers": [1, 2, 4], "blocks": 2, "patch": 4},
-}
-
-_MASK_HEAD: dict[str, dict[str, Any]] = {
-    "gpu": {**_LEVELS["gpu"], "queries": 32, "width": 128, "layers": 6},
-    "small": {**_LEVELS["small"], "blocks": 1, "queries": 16, "width": 64, "layers": 3},
-    "large": {**_LEVELS["large"], "queries": 16, "width": 32, "layers": 3},
-}
-
-_AMORTISED: dict[str, dict[str, Any]] = {
-    "gpu": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 2, "stem": 2, "stride": 4, "draw_channels": 32},
-    "small": {"channels": 32, "multipliers": [1, 2, 2, 4], "blocks": 1, "stem": 1, "stride": 2, "draw_channels": 16},
-    "large": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 1, "stem": 4, "stride": 4, "draw_channels": 16},
-}
-
-SHAPES = {
-    "unet": _UNET,
-    "ddpmpp": _SCORE,
-    "ncsnpp": _SCORE,
-    "adm": _ADM,
-    "edm2": _EDM2,
-    "dit": _DIT,
-    "swin": _SWIN,
-    "maskhead": _MASK_HEAD,
-    "amortised": _AMORTISED,
-    "diffusers": _UNET,
-    "monai": _UNET,
-}
-"""What `auto` becomes, for each kind of network that has one and each place."""
 
 _MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
@@ -342,14 +278,9 @@ def _metric(recipe: Recipe) -> list[Choice]:
     return [Choice("validate.metric", "loss", "on held-out images: it turns when the model starts to copy")]
 
 
-def _place(side: int, *, device: str) -> str:
-    """Where a network of images of this side is trained."""
-    return "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
-
-
 def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
-    place = _place(side, device=device)
+    place = training_place(side, device=device)
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
     return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
@@ -478,7 +409,7 @@ def _stride(recipe: Recipe, side: int, *, device: str) -> int:
     if not isinstance(recipe.network, AmortisedNetwork):
         return 1
     stride = recipe.network.stride
-    return int(_AMORTISED[_place(side, device=device)]["stride"]) if stride == "auto" else stride
+    return int(SHAPES["amortised"][training_place(side, device=device)]["stride"]) if stride == "auto" else stride
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

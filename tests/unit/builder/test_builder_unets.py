@@ -8,7 +8,7 @@ import torch
 from sfumato.builder.network import build_network
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
-from sfumato.experiment.plan import SHAPES, TRAINING_PLACES
+from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.measure import count_parameters
 from sfumato.networks.score import ADM, DDPMPP, NCSNPP, ScoreUNet

@@ -1,0 +1,77 @@
+"""What the settings of a network become where a recipe leaves them open: for each kind, by where it is trained."""
+
+from typing import Any, Literal
+
+TrainingPlace = Literal["gpu", "small", "large"]
+
+SMALL_SIDE = 40
+"""Longer side in pixels of small images."""
+
+TRAINING_PLACES = {
+    "gpu": "a GPU",
+    "small": f"images of at most {SMALL_SIDE} pixels on a CPU",
+    "large": f"images above {SMALL_SIDE} pixels on a CPU",
+}
+"""Where a network is trained."""
+
+_LEVELS: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 64, "multipliers": [1, 2, 2, 4], "blocks": 2},
+    "small": {"channels": 32, "multipliers": [1, 2, 2], "blocks": 2},
+    "large": {"channels": 16, "multipliers": [1, 2, 4, 4], "blocks": 1},
+}
+
+_UNET: dict[str, dict[str, Any]] = {place: {**shape, "attention": [8]} for place, shape in _LEVELS.items()}
+
+_SCORE = _UNET | {"gpu": {"channels": 128, "multipliers": [2, 2, 2], "blocks": 4, "attention": [16]}}
+"""On a GPU that of DDPM++ and NCSN++ for CIFAR-10 (Karras et al. 2022, table 7)."""
+
+_ADM = _UNET | {"gpu": {"channels": 192, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [32, 16, 8]}}
+"""On a GPU that of ADM for ImageNet at 64 pixels (Karras et al. 2022, table 7)."""
+
+_EDM2 = _UNET | {"gpu": {"channels": 128, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [16, 8]}}
+"""On a GPU that of EDM2-XS (Karras et al. 2024)."""
+
+_DIT: dict[str, dict[str, Any]] = {
+    "gpu": {"patch": 4, "width": 384, "depth": 12},
+    "small": {"patch": 2, "width": 96, "depth": 4},
+    "large": {"patch": 4, "width": 96, "depth": 4},
+}
+"""On a GPU that of DiT-S (Peebles & Xie 2023, table 1)."""
+
+_SWIN: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 96, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
+    "small": {"channels": 48, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
+    "large": {"channels": 64, "multipliers": [1, 2, 4], "blocks": 2, "patch": 4},
+}
+
+_MASK_HEAD: dict[str, dict[str, Any]] = {
+    "gpu": {**_LEVELS["gpu"], "queries": 32, "width": 128, "layers": 6},
+    "small": {**_LEVELS["small"], "blocks": 1, "queries": 16, "width": 64, "layers": 3},
+    "large": {**_LEVELS["large"], "queries": 16, "width": 32, "layers": 3},
+}
+
+_AMORTISED: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 2, "stem": 2, "stride": 4, "draw_channels": 32},
+    "small": {"channels": 32, "multipliers": [1, 2, 2, 4], "blocks": 1, "stem": 1, "stride": 2, "draw_channels": 16},
+    "large": {"channels": 64, "multipliers": [1, 2, 3, 4], "blocks": 1, "stem": 4, "stride": 4, "draw_channels": 16},
+}
+
+SHAPES = {
+    "unet": _UNET,
+    "ddpmpp": _SCORE,
+    "ncsnpp": _SCORE,
+    "adm": _ADM,
+    "edm2": _EDM2,
+    "dit": _DIT,
+    "swin": _SWIN,
+    "maskhead": _MASK_HEAD,
+    "amortised": _AMORTISED,
+    "diffusers": _UNET,
+    "monai": _UNET,
+}
+"""What `auto` becomes, for each kind of network that has one and each place."""
+
+
+def training_place(side: int, *, device: str) -> TrainingPlace:
+    """Where a network is trained, as `TRAINING_PLACES` tells; `side` is the longer one of what it sees, in pixels."""
+    return "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
