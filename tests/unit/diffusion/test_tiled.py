@@ -57,6 +57,19 @@ def test_a_window_that_covers_the_canvas_changes_nothing() -> None:
         assert torch.equal(Tiled(smoothing, window)(x, 0.5, Condition()), smoothing(x, 0.5, Condition()))
 
 
+def test_an_estimate_is_the_weighted_mean_of_those_of_its_windows() -> None:
+    x = torch.randn(2, 1, 24, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    windows = Windows((24, 40), (16, 16))
+
+    def mean(x_t: Tensor, t: float, condition: Condition) -> Tensor:
+        return x_t.mean((2, 3), keepdim=True).expand_as(x_t)
+
+    expected = torch.zeros_like(x)
+    for place, weight in zip(windows.places, windows.weights(x), strict=True):
+        expected[place] += weight * x[place].mean((2, 3), keepdim=True)
+    assert (Tiled(mean, (16, 16))(x, 0.5, Condition()) - expected).abs().max() < 1e-14
+
+
 @pytest.mark.parametrize("at_once", [2, 3, 100])
 def test_how_many_windows_are_handed_over_changes_no_bit(at_once: int) -> None:
     x = torch.randn(3, 2, 50, 71)

@@ -11,7 +11,7 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.ragged import Ragged
 from sfumato.data.spec import Intensity, Spec
 from sfumato.randomness import Noise
-from sfumato.tasks.patches import ON_FOREGROUND, Patches
+from sfumato.tasks.patches import Patches
 
 SIZES = [(40, 60), (9, 50), (64, 64)]
 NAMES = ("background", "large", "dot")
@@ -56,9 +56,9 @@ def test_a_third_are_on_foreground_of_a_class_drawn_from_those_there_are() -> No
     _, masks = drawn(0, 3000)
     on_the_dot = (masks == 2).any((1, 2)).mean()
     # half of the third, and few of those that begin anywhere: of 25 x 45 places 2 hold the dot
-    assert abs(on_the_dot - (ON_FOREGROUND / 2 + (1 - ON_FOREGROUND) * 2 / (25 * 45))) < 0.02
+    assert abs(on_the_dot - (1 / 6 + 2 / 3 * 2 / (25 * 45))) < 0.02
     centres = masks[:, 8, 8]
-    assert Counter(centres.tolist())[1] / len(centres) > ON_FOREGROUND / 2 - 0.02
+    assert Counter(centres.tolist())[1] / len(centres) > 1 / 6 - 0.02
 
 
 def test_each_pixel_of_a_class_is_as_likely() -> None:

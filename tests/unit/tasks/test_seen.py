@@ -29,11 +29,17 @@ def network() -> Amortised:
     return made.eval().requires_grad_(False)
 
 
-def drawn(network: nn.Module, images: Tensor, seeds: list[int], window: tuple[int, int] | None) -> Tensor:
+def drawn(
+    network: nn.Module,
+    images: Tensor,
+    seeds: list[int],
+    window: tuple[int, int] | None,
+    known: module.SeenImages | None = None,
+) -> Tensor:
     recipe = load_recipe("segment", settings=["process.critical_log_snr=-3", "sample.steps=3", "sample.sampler=ddim"])
     process = build_process(recipe)
     sampler = build_sampler(recipe.sample, process, critical=-3.0)
-    return last(draw_masks(process, network, sampler, images, CLASSES, seeds=seeds, window=window)).x0
+    return last(draw_masks(process, network, sampler, images, CLASSES, seeds=seeds, window=window, known=known)).x0
 
 
 def images(*size: int) -> Tensor:
@@ -92,3 +98,14 @@ def test_far_windows_do_not_change_an_answer(network: Amortised) -> None:
     assert first is not None and second is not None
     assert torch.equal(first.of_windows([0]).logits, second.of_windows([0]).logits)
     assert not torch.equal(first.of_windows([8]).logits, second.of_windows([8]).logits)
+
+
+@pytest.mark.parametrize("window", [None, (32, 32)])
+def test_images_that_were_seen_before_serve_other_masks_of_them(
+    network: Amortised, window: tuple[int, int] | None
+) -> None:
+    pair, rows = images(61, 83), [1, 1, 0]
+    known = module.seen(network, pair, window)
+    assert known is not None
+    again = drawn(network, pair[rows], [4, 5, 6], window, known.of_masks(rows))
+    assert torch.equal(again, drawn(network, pair[rows], [4, 5, 6], window))

@@ -9,7 +9,8 @@ from torch import nn
 
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
-from sfumato.data.augmentation.ranges import PRESETS
+from sfumato.data.augmentation.augment import margin
+from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.dataset import Dataset, OriginalSize
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
@@ -17,6 +18,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective
+from sfumato.tasks.patches import Patches
 from sfumato.tasks.segment import Segment, draw_masks, signed_one_hot
 from sfumato.tasks.task import first_estimate, last
 from sfumato.training.data_order import Batch
@@ -186,3 +188,18 @@ def arrays(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     masks = np.zeros_like(dataset._masks)
     masks[:, :, -1] = 1
     return dataset._images, masks
+
+
+def test_patches_are_read_with_what_turning_them_needs() -> None:
+    """No corner of a turned patch is reflected, and what says nothing beyond the image moves with it."""
+    turning = Ranges(angle=180)
+    made = task(augment=turning)
+    made = replace(made, patches=Patches(made.dataset, (4, 4)))
+    rows, noise = [0, 1, 2, 3], Noise(range(4))
+    images, masks = made.read(rows, noise)
+    beyond = margin(turning, (4, 4))
+    assert min(beyond) > 0 and images.shape[2:] == masks.shape[1:] == tuple(4 + 2 * more for more in beyond)
+    varied = made.varied(images, masks, noise)
+    assert varied[0].shape[2:] == varied[1].shape[1:] == (4, 4)
+    still = replace(made, augment=PRESETS["none"])
+    assert still.read(rows, Noise(range(4)))[0].shape[2:] == (4, 4)
