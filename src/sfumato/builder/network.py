@@ -84,8 +84,8 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
 
 
-def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, int]:
-    """Height and width of what the network sees in training: a patch, or a whole image."""
+def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, ...]:
+    """The sides of what the network sees in training: a patch, or a whole image."""
     patch = recipe.data.patch
     return patch if isinstance(patch, tuple) else spec.common_size
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
+from sfumato.commands.flags.numbers import Count, Fraction, Index
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
-from sfumato.commands.flags.words import parse_size
+from sfumato.commands.flags.words import parse_size, parse_spacing
 from sfumato.data.placement import size_words
 from sfumato.data.units import counted_cases
 from sfumato.errors import UsageError
@@ -24,12 +24,12 @@ Unparsed = Parameter(parse=False)
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PreparationFlags(Preparation):
-    """The fields of a preparation as flags; three of them are written as text."""
+    """The fields of a preparation as flags; four of them are written as text."""
 
     size: Annotated[Size, Unparsed] = "auto"
     window: Annotated[tuple[float, float] | None, Unparsed] = None
     split: Annotated[tuple[float, float, float], Unparsed] = Preparation.split
-    spacing: Positive | None = None
+    spacing: Annotated[float | tuple[float, float, float] | None, Unparsed] = None
     keep_empty: Fraction = 1.0
     folds: Index = 0
     seed: Index = 0
@@ -46,6 +46,7 @@ def prepare(
     flags: ReadingFlags = AS_READ,
     size: str = "auto",
     preparation: PreparationFlags = _AS_PLANNED,
+    spacing: str | None = None,
     window: str | None = None,
     split: str = "0.7/0.15/0.15",
     workers: Count | None = None,
@@ -62,22 +63,32 @@ def prepare(
         size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median,
             within reason.
         preparation: What becomes of the images.
+        spacing: Resample to so many millimetres per pixel, then pad or cut to the size; whole volumes to so many
+            between planes, rows and columns, such as 3x0.8x0.8 (by default those of most of them).
         window: Black and white in stored numbers, e.g. -1000,400 in Hounsfield units.
         split: Shares of train/validation/test; a split that the source has already is kept.
         workers: Processes that decode; all cores by default.
         overwrite: Replace a folder that is not empty.
         dry_run: Read everything, refuse what would be refused, say what would be written, and write nothing.
     """
-    as_said = replace(preparation, size=parse_size(size), window=_window(window), split=_shares(split))
+    as_said = replace(
+        preparation,
+        size=parse_size(size),
+        spacing=parse_spacing(spacing),
+        window=_window(window),
+        split=_shares(split),
+    )
     if dry_run:
         rehearsed = verb.rehearse(
             source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite
         )
         for note in rehearsed.notes:
             say(f"note: {note}")
-        say(f"would prepare {counted_cases(rehearsed.cases)} {size_words(rehearsed.size)} into {out}")
+        whole = ", the volumes whole," if rehearsed.dimensions == 3 else ""
+        say(f"would prepare {counted_cases(rehearsed.cases)}{whole} {size_words(rehearsed.size)} into {out}")
         said = NATIVE if rehearsed.size is None else list(rehearsed.size)
-        return {"dataset": str(out), "cases": len(rehearsed.cases), "size": said}
+        planned = {"size": said, "dimensions": rehearsed.dimensions}
+        return {"dataset": str(out), "cases": len(rehearsed.cases), **planned}
     return verb.prepare(
         source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite
     ).summary

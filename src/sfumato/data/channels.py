@@ -50,7 +50,7 @@ def channels_within(case: Case) -> Literal["all", "planes"] | None:
 
 def has_colour(pixels: Pixels) -> bool:
     """Whether three channels differ anywhere; a few rows settle it for most pictures."""
-    return pixels.shape[2] == 3 and (_differ(pixels[::FEW_ROWS]) or _differ(pixels))
+    return pixels.shape[-1] == 3 and (_differ(pixels[::FEW_ROWS]) or _differ(pixels))
 
 
 def _differ(pixels: Pixels) -> bool:
@@ -65,10 +65,10 @@ def without_copies(pixels: Pixels) -> _Converted:
 
 def with_channels(pixels: Pixels, channels: int) -> _Converted:
     """The image in grey or RGB, same dtype. Grey is repeated; colours are weighted (`_LUMA`)."""
-    if pixels.shape[2] == channels:
+    if pixels.shape[-1] == channels:
         return pixels
     if channels == 3:
-        return np.repeat(pixels, 3, axis=2)
+        return np.repeat(pixels, 3, axis=-1)
     if not has_colour(pixels):
         return pixels[..., :1]
     grey = (pixels @ np.asarray(_LUMA))[..., None]

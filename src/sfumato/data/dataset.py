@@ -1,11 +1,13 @@
 """A prepared data set: decoded once into arrays on disk, read in batches without copies in between.
 
-    DATASET/  manifest.csv   one row per case: where it came from, label, patient, split, original height and width
+    DATASET/  manifest.csv   one row per image or plane: where it came from, label, patient, split, original height and
+                             width
               dataset.json   the `Spec`: what a model must know about its data; notes
               images.npy     (cases, height, width, channels), uint8 or uint16 from black to white by the intensity rule
               masks.npy      (cases, readers, height, width) uint8 class indices, 255 where nothing is said; only with
                              masks
-                             of images that keep their own size, the same of each case, all in one flat row
+                             of images that keep their own size, and of whole volumes (planes, height, width), the same
+                             of each case, all in one flat row
               splits_final.json  the folds as nnU-Net writes them
               fingerprint.json   what the images and masks are like
 
@@ -27,11 +29,12 @@ from sfumato.data.formats.archive import open_array
 from sfumato.data.formats.pillow import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.mask import IGNORED
-from sfumato.data.placement import Placement
+from sfumato.data.placement import Placement, Spacing
 from sfumato.data.preparation.store import FORMAT, RAGGED_FORMAT
 from sfumato.data.ragged import Ragged, StoredArrays, cut_out, stacked
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
+from sfumato.data.volumes import as_volume, by_volume
 from sfumato.errors import DataError
 from sfumato.evenly import evenly
 from sfumato.plain import read_object, shaped, shown
@@ -40,14 +43,21 @@ from sfumato.typing import Data, Labels, Masks
 
 
 class OriginalSize(NamedTuple):
-    """Height and width of an image in pixels, and its millimetres between rows and columns where they are known."""
+    """Height and width of an image in pixels, and its millimetres between rows and columns where they are known.
 
-    size: tuple[int, int]
-    spacing: tuple[float, float] | None = None
+    Of a whole volume its planes, and what lies between them, come first.
+    """
+
+    size: tuple[int, ...]
+    spacing: Spacing | None = None
 
 
 class Dataset:
-    """A prepared data set, opened. Row i of every array and of `cases` is the same case."""
+    """A prepared data set, opened. Row i of every array and of `cases` is the same case.
+
+    Attributes:
+        planes: the rows of the table: of whole volumes their planes, else the cases.
+    """
 
     def __init__(
         self,
@@ -58,8 +68,10 @@ class Dataset:
         masks: StoredArrays | None,
         notes: Sequence[str] = (),
         sharpness: Sharpness | None = None,
+        planes: Sequence[Case] = (),
     ) -> None:
         self.spec, self.cases, self.notes, self.sharpness = spec, tuple(cases), tuple(notes), sharpness
+        self.planes = tuple(planes) or self.cases
         self._sizes, self._images, self._masks = tuple(sizes), images, masks
         index = {name: number for number, name in enumerate(spec.classes)}
         most = max(1, spec.readers)
@@ -76,20 +88,24 @@ class Dataset:
         entry = _description(folder)
         spec = Spec.from_dict(entry.spec)
         rows = read_rows(folder / "manifest.csv")
-        cases = read_manifest(folder / "manifest.csv")
+        planes = read_manifest(folder / "manifest.csv")
         images = open_array(folder / "images.npy")
         masks = open_array(folder / "masks.npy") if spec.has_masks else None
-        sizes = [_original(folder, row) for row in rows]
+        cases, sizes = planes, [_original(folder, row) for row in rows]
+        if spec.dimensions == 3:
+            cases, sizes = _volumes(folder, planes, sizes, rows)
         if images.dtype != spec.stored_dtype:
             finding = f"{folder}: the images are stored as {images.dtype}"
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
         arrays = _by_case(folder, spec, sizes, images, masks)
-        return cls(spec, cases, sizes, *arrays, entry.notes, entry.sharpness)
+        return cls(spec, cases, sizes, *arrays, entry.notes, entry.sharpness, planes)
 
     def without_classes(self) -> "Dataset":
         """The same data, of whose classes nothing is told: those who look at them see an unlabelled data set."""
         spec = replace(self.spec, classes=())
-        return Dataset(spec, self.cases, self._sizes, self._images, self._masks, self.notes, self.sharpness)
+        return Dataset(
+            spec, self.cases, self._sizes, self._images, self._masks, self.notes, self.sharpness, self.planes
+        )
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -105,17 +121,16 @@ class Dataset:
         return [row for row in rows if not marked or row in marked]
 
     def images(self, rows: Sequence[int], device: torch.device | str = "cpu") -> Data:
-        """Images of these rows, float32 in [-1, 1], channels-last in memory.
+        """Images or volumes of these rows, float32 in [-1, 1], channels-last in memory.
 
         Raises:
             ValueError: they have different sizes.
         """
         return to_data(stacked(self._images, rows), self.spec, device)
 
-    def size(self, row: int) -> tuple[int, int]:
-        """Height and width in pixels in which a case is stored."""
-        height, width = self._images[row].shape[:2]
-        return height, width
+    def size(self, row: int) -> tuple[int, ...]:
+        """Height and width in pixels in which a case is stored; of a volume its planes before them."""
+        return self._images[row].shape[:-1]
 
     def alike(self, rows: Sequence[int], at_most: int) -> Iterator[list[int]]:
         """The rows in their order, in lists of one size, at most so many in each."""
@@ -142,13 +157,14 @@ class Dataset:
             masks = self._masks[list(rows), chosen]
         return torch.from_numpy(masks).to(device, non_blocking=True)
 
-    def parts(self, rows: Sequence[int], corners: Sequence[Sequence[int]], size: tuple[int, int]) -> "Dataset":
+    def parts(self, rows: Sequence[int], corners: Sequence[Sequence[int]], size: tuple[int, ...]) -> "Dataset":
         """A data set of boxes of one size out of some of the cases, in memory; of readers who say nothing beyond masks.
 
         Args:
             rows: which cases; case i of the result is that of row i.
-            corners: where each box begins, down and across; below 0 outside, where an image is its reflection.
-            size: height and width of the boxes.
+            corners: where each box begins, (through,) down and across; below 0 outside, where an image is its
+                reflection.
+            size: the sides of the boxes.
         """
         places = list(zip(rows, corners, strict=True))
         images = np.stack([cut_out(self._images[row], corner, size) for row, corner in places])
@@ -195,8 +211,8 @@ class Dataset:
 
         Args:
             rows: which cases.
-            corners: where each box begins, down and across; below 0 outside.
-            size: height and width of the boxes.
+            corners: where each box begins, (through,) down and across; below 0 outside.
+            size: the sides of the boxes.
             device: where they are wanted.
         """
         boxes = [cut_out(self._images[row], corner, size) for row, corner in zip(rows, corners, strict=True)]
@@ -230,7 +246,7 @@ def _by_case(
     Raises:
         DataError: they have another shape.
     """
-    every: Sequence[tuple[int, int]] = [spec.canvas.place(*original).canvas for original in sizes]
+    every = [spec.canvas.place(*original).canvas for original in sizes]
     shapes = [[(*size, spec.channels) for size in every], [(spec.readers, *size) for size in every]]
     given = [(images, shapes[0]), *([] if masks is None else [(masks, shapes[1])])]
     if spec.size is None:
@@ -273,6 +289,29 @@ def _original(folder: Path, row: Mapping[str, str]) -> OriginalSize:
     if spacing is not None and not all(0 < step < float("inf") for step in spacing):
         raise _wrong_size(folder, row, f"{shown(row['row_mm'])} x {shown(row['column_mm'])} mm")
     return original
+
+
+def _volumes(
+    folder: Path, planes: Sequence[Case], sizes: Sequence[OriginalSize], rows: Sequence[Mapping[str, str]]
+) -> tuple[list[Case], list[OriginalSize]]:
+    """Whole volumes by their planes.
+
+    Raises:
+        DataError: the table has other images, or does not say how far the planes lie apart.
+    """
+    cases, whole, first = list[Case](), list[OriginalSize](), 0
+    for volume in by_volume(planes):
+        size, spacing = sizes[first]
+        try:
+            between = float(rows[first].get("plane_mm") or "nan")
+        except ValueError as error:
+            raise _wrong_size(folder, rows[first], str(error)) from error
+        if spacing is not None and not 0 < between < float("inf"):
+            raise _wrong_size(folder, rows[first], f"{shown(rows[first].get('plane_mm'))} mm between planes")
+        whole.append(OriginalSize((len(volume), *size), None if spacing is None else (between, *spacing)))
+        cases.append(as_volume(volume))
+        first += len(volume)
+    return cases, whole
 
 
 def _wrong_size(folder: Path, row: Mapping[str, str], found: str) -> DataError:

@@ -61,6 +61,7 @@ class ImageFacts:
         digest: equal for equal pictures, however they were encoded; empty where constant.
         hash: perceptual hash (64 bits as 16 hexadecimal digits); few bits differ between near duplicates.
         spacing: millimetres between rows and columns, where the file says so.
+        between: millimetres between the planes of its volume, likewise.
         levels: which numbers are used, for uint8 and uint16.
         thumbnail: 32 x 32 bytes, brightness stretched to 0..255; empty where constant.
         storage: how its file stores it; None in archives and volumes.
@@ -76,6 +77,7 @@ class ImageFacts:
     digest: str
     hash: str
     spacing: tuple[float, float] | None = None
+    between: float | None = None
     levels: _Levels | None = None
     thumbnail: bytes = b""
     storage: Storage | None = None
@@ -293,14 +295,15 @@ def image_facts(locator: str, pixels: Pixels, *, thorough: bool = True) -> Image
 
 def _sketch(locator: str, pixels: Pixels, *, thorough: bool) -> ImageSketch:
     target = Locator.parse(locator)
-    in_volume = is_volume(target.path)
+    in_volume, steps = is_volume(target.path), steps_of(locator)
     known = partial(
         ImageFacts,
         size=(pixels.shape[0], pixels.shape[1]),
         channels=pixels.shape[2],
         dtype=str(pixels.dtype),
         coloured=has_colour(pixels),
-        spacing=spacing_of(locator) if in_volume else None,
+        spacing=steps and steps[1:],
+        between=steps and steps[0],
         levels=levels_of(pixels) if thorough else None,
         storage=storage(locator) if thorough else None,
         orientation=_orientation(target.path) if in_volume else "",
@@ -401,13 +404,18 @@ def levels_of(pixels: Shaped[np.ndarray, "..."]) -> _Levels | None:
 
 def spacing_of(locator: str) -> tuple[float, float] | None:
     """Millimetres between rows and columns of an image, where its file says so."""
+    steps = steps_of(locator)
+    return steps and steps[1:]
+
+
+def steps_of(locator: str) -> tuple[float, float, float] | None:
+    """Millimetres between the planes, rows and columns of a volume that an image is a plane of; None of others."""
     target = Locator.parse(locator)
     if not is_volume(target.path):
         return None
     volume = read_volume(target.path)
     axis = target.member.split("/")[0] if target.member else flat_axis(volume.voxels.shape, volume.affine)
-    _, down, across = spacing(volume.affine, cast(Axis, axis))
-    return down, across
+    return spacing(volume.affine, cast(Axis, axis))
 
 
 def _orientation(path: Path) -> str:

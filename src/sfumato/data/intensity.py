@@ -99,7 +99,7 @@ def stored_pixels(pixels: _Pixels, intensity: Intensity, stats: Sequence[Stats])
     if intensity.kind == "unit" and pixels.dtype in (np.uint8, np.uint16):
         return pixels
     windows = np.repeat(
-        np.array([window_of(intensity, each) for each in stats]), max(1, pixels.shape[2] // len(stats)), axis=0
+        np.array([window_of(intensity, each) for each in stats]), max(1, pixels.shape[-1] // len(stats)), axis=0
     )
     low, high = windows[:, 0], windows[:, 1]
     values = (pixels.astype(np.float64) - low) * (FULL / (high - low))

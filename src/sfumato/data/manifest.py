@@ -21,7 +21,7 @@ from sfumato.local import LOCAL_FILE as LOCAL
 from sfumato.local import MARK, Names, found, plain_path, token
 from sfumato.tables import read_rows, write_table
 
-MEASURED_COLUMNS = ("height", "width", "row_mm", "column_mm")
+MEASURED_COLUMNS = ("height", "width", "row_mm", "column_mm", "plane_mm")
 """Columns that `prepare` adds; they are no property of the source."""
 
 SPLITS = ("train", "validation", "test")

@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.placement import Canvas, fit_canvas, restore
+from sfumato.data.placement import Canvas, fit_canvas, restore, spacing_words
 from sfumato.wording import counted
 
 MASKS_MEASURED = 50
@@ -43,7 +43,7 @@ class Sharpness(NamedTuple):
     """What masks lose at a size.
 
     Attributes:
-        size: height and width of the canvas in pixels; None where each mask keeps its own size, at a spacing.
+        size: sides of the canvas in pixels; None where each mask keeps its own size, at a spacing.
         masks: how many were measured; those that show nothing are left out.
         dice: mean Dice of a mask with itself brought to the size and back; of several classes the mean over them.
         emptied: masks that show nothing at this size.
@@ -52,19 +52,19 @@ class Sharpness(NamedTuple):
         spacing: millimetres per pixel of the canvas, where it has a spacing.
     """
 
-    size: tuple[int, int] | None
+    size: tuple[int, ...] | None
     masks: int
     dice: float
     emptied: int
     objects: int
     lost: int
-    spacing: float | None = None
+    spacing: float | tuple[float, ...] | None = None
 
     @property
     def sentence(self) -> str:
         """In a sentence."""
         measured = counted(self.masks, "mask")
-        where = f"{self.spacing:g} mm" if self.size is None else f"{self.size[1]} x {self.size[0]}"
+        where = " x ".join(map(str, reversed(self.size or ()))) or spacing_words(self.spacing or 0.0)
         text = f"at {where} a perfect mask reaches Dice {self.dice:.2f} ({measured} measured)"
         if self.lost:
             text += f"; {self.lost} of {counted(self.objects, 'object')} are lost"

@@ -6,7 +6,7 @@ maps that to [-1, 1] when a batch is read. Training and a single file that is se
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -22,18 +22,19 @@ from sfumato.data.formats.volume import Axis
 from sfumato.data.intensity import FULL, Intensity, case_stats, stored_dtype, stored_pixels
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule
-from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
+from sfumato.data.placement import Canvas, Placement, Spacing, fit_canvas, no_spacing
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.statistics import Stats
+from sfumato.data.volumes import plane_spacing
 from sfumato.errors import DataError, UsageError
 from sfumato.plain import shaped, shown
 from sfumato.typing import Data
 
 __all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", "to_data", "with_channels"]
 
-_Pixels = Shaped[np.ndarray, "h w c"]
-_Stored = Shaped[np.ndarray, "height width channels"]
-Stack = Shaped[np.ndarray, "b h w c"]
+_Pixels = Shaped[np.ndarray, "*space c"]
+_Stored = Shaped[np.ndarray, "*sides channels"]
+Stack = Shaped[np.ndarray, "b *space c"]
 
 LARGEST_SIDE, MOST_CHANNELS, MOST_CLASSES, MOST_READERS, LONGEST_TEXT = 8192, 1024, 10_000, 10_000, 10_000
 """Of a description of data: what lies beyond was made up."""
@@ -48,13 +49,14 @@ class Spec:
 
     Attributes:
         size: height and width of all images; None: each has its own (`common_size`).
+        dimensions: 2: images, also planes of volumes; 3: whole volumes, planes first.
         channels: 1 (grey), 3 (RGB), or as many as the source has files for an image.
         dtype: numbers of the images as they are read, e.g. "uint8", "int16"; of most of them, where they differ.
         intensity: numbers of the images to [-1, 1].
         modality: "CT", "MR" ..., where it is known.
         keep_aspect: images were fitted into the canvas undistorted.
         crop: images filled the canvas undistorted, and what jutted out was cut off.
-        spacing: millimetres per pixel that images were brought to.
+        spacing: millimetres per pixel that images were brought to; volumes between planes, rows and columns.
         classes: names of the labels of whole images; empty without labels.
         mask_classes: names of the labels of pixels, background first; empty without masks.
         mask_rule: what stored mask values mean.
@@ -68,14 +70,14 @@ class Spec:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    size: tuple[int, int] | None
+    size: tuple[int, ...] | None
     channels: int
     dtype: str
     intensity: Intensity
     modality: str | None = None
     keep_aspect: bool = False
     crop: bool = False
-    spacing: float | None = None
+    spacing: float | tuple[float, float, float] | None = None
     classes: tuple[str, ...] = ()
     mask_classes: tuple[str, ...] = ()
     mask_rule: MaskRule | None = None
@@ -85,6 +87,7 @@ class Spec:
     component: int | Literal["all", "planes"] | None = None
     pages: Literal["volume", "channels"] | None = None
     channel_files: tuple[str, ...] = ()
+    dimensions: Literal[2, 3] = 2
 
     @property
     def has_masks(self) -> bool:
@@ -114,7 +117,13 @@ class Spec:
                 "each image of the data keeps its own size, and this needs images of one size",
                 remedy="prepare the data at one: --size 128, say",
             )
-        return self.size
+        height, width = self.size
+        return height, width
+
+    @property
+    def voxel(self) -> tuple[float, ...] | None:
+        """Millimetres between planes, rows and columns of volumes; None of images, and where nobody knows."""
+        return self.spacing if isinstance(self.spacing, tuple) else None
 
     @property
     def canvas(self) -> Canvas:
@@ -129,8 +138,9 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON; `kind` is for version 0.1, which knows whether there are masks by it."""
         plain = {**vars(self), "intensity": self.intensity._asdict()}
-        if not self.channel_files:  # version 0.1 does not know the word
-            del plain["channel_files"]
+        for name, usual in (("channel_files", ()), ("dimensions", 2)):  # words that version 0.1 does not know
+            if plain[name] == usual:
+                del plain[name]
         kind = "segment" if self.has_masks else "generate"
         return {"kind": kind, **plain, "mask_rule": self.mask_rule.to_dict() if self.mask_rule else None}
 
@@ -169,7 +179,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
     """What no data have."""
     numbers = {
         "height": (spec.size[0] if spec.size else 1, 1, LARGEST_SIDE),
-        "width": (spec.size[1] if spec.size else 1, 1, LARGEST_SIDE),
+        "width": (spec.size[-1] if spec.size else 1, 1, LARGEST_SIDE),
         "channels": (spec.channels, 1, MOST_CHANNELS),
         "readers": (spec.readers, 0, MOST_READERS),
         "component": (spec.component if isinstance(spec.component, int) else 0, 0, MOST_CHANNELS),
@@ -180,8 +190,11 @@ def _impossible(spec: Spec) -> Iterator[str]:
     for name, (found, low, high) in numbers.items():
         if not low <= found <= high:
             yield f"{name} {found}, not {low} to {high}"
-    if spec.spacing is not None and not 0 < spec.spacing < math.inf:
+    steps = spec.spacing if isinstance(spec.spacing, tuple) else (1.0 if spec.spacing is None else spec.spacing,)
+    if not all(0 < step < math.inf for step in steps):
         yield f"spacing {spec.spacing}"
+    if len(spec.size or ()) not in (0, 2) or (spec.dimensions == 3) < (spec.voxel is not None):
+        yield f"size {spec.size} and spacing {spec.spacing} of {spec.dimensions} dimensions"
     if not re.fullmatch(r"[a-z]+\d{0,3}", spec.dtype):
         yield f"dtype {shown(spec.dtype)}"
     texts = (spec.modality or "", spec.intensity.text, *spec.classes, *spec.mask_classes, *spec.channel_files)
@@ -205,7 +218,7 @@ class Input(NamedTuple):
     """A fresh image.
 
     Attributes:
-        pixels: as read (h, w, c).
+        pixels: as read (h, w, c), of volumes (planes, h, w, c).
         stats: what its intensities are judged by.
         array: in the form in which prepared images are stored, at the model's size.
         placement: the way back.
@@ -215,6 +228,21 @@ class Input(NamedTuple):
     stats: tuple[Stats, ...]
     array: np.ndarray
     placement: Placement
+
+
+def read_volume_input(planes: Sequence[Case], spec: Spec) -> Input:
+    """A volume, read plane by plane from its files and brought into the model's form.
+
+    Raises:
+        DataError: as for `read_case`, `model_input` and `plane_spacing`; its planes have several sizes.
+    """
+    read = list(map(read_case, planes))
+    if len({plane.shape for plane in read}) > 1:
+        raise DataError(f"the planes of {planes[0].volume} have several sizes", code="DATA-012")
+    pixels, stats = np.stack(read), case_stats(planes[0], read[0])
+    spacing = plane_spacing(planes[0].image) if spec.voxel else None
+    array, placement = model_input(pixels, spec, stats, spacing=spacing)
+    return Input(pixels, stats, array, placement)
 
 
 def read_input(case: Case, spec: Spec) -> Input:
@@ -230,15 +258,16 @@ def read_input(case: Case, spec: Spec) -> Input:
 
 
 def model_input(
-    array: _Pixels, spec: Spec, stats: Stats | tuple[Stats, ...], *, spacing: tuple[float, float] | None = None
+    array: _Pixels, spec: Spec, stats: Stats | tuple[Stats, ...], *, spacing: Spacing | None = None
 ) -> tuple[_Stored, Placement]:
-    """A fresh image in the form in which prepared images are stored: same channels, size and numbers.
+    """A fresh image or volume in the form in which prepared ones are stored: same channels, size and numbers.
 
     Args:
-        array: the image as read.
+        array: as read.
         spec: what the model knows.
         stats: of the image or of its volume (`facts.stats_of`); one for each file of an image of several.
-        spacing: millimetres between its rows and columns, where the model was trained at a spacing.
+        spacing: millimetres between its rows and columns, of volumes between planes first, where the model was trained
+            at a spacing.
 
     Raises:
         DataError: it has other numbers (16 bit instead of 8 bit, say) or other channels than the model was trained on,
@@ -248,7 +277,7 @@ def model_input(
     if spec.spacing is not None and spacing is None:
         raise no_spacing("the image", spec.spacing)
     slim = with_channels(array, 1) if spec.channels == 1 else without_copies(array)
-    placement = spec.canvas.place((array.shape[0], array.shape[1]), spacing)
+    placement = spec.canvas.place(array.shape[:-1], spacing)
     fitted = fit_canvas(slim, placement, nearest=False)
     return stored_channels(fitted, spec, stats), placement
 
@@ -268,9 +297,9 @@ def _refuse_other(array: _Pixels, spec: Spec) -> None:
             remedy="convert the image, minding the range of its intensities",
             code="DATA-009",
         )
-    if array.shape[2] != spec.channels and {array.shape[2], spec.channels} != {1, 3}:
+    if array.shape[-1] != spec.channels and {array.shape[-1], spec.channels} != {1, 3}:
         raise DataError(
-            f"the image has {array.shape[2]} channels",
+            f"the image has {array.shape[-1]} channels",
             expected=f"{spec.channels}, as the images that the model was trained on",
             code="DATA-009",
         )
@@ -280,4 +309,4 @@ def to_data(arrays: Stack, spec: Spec, device: torch.device | str = "cpu") -> Da
     """Stored images to what networks see: float32 in [-1, 1], channels first in shape, last in memory."""
     values = torch.from_numpy(arrays).to(device, non_blocking=True).float()
     white = 255 if spec.stored_dtype == np.uint8 else FULL
-    return values.mul_(2 / white).sub_(1).permute(0, 3, 1, 2)
+    return values.mul_(2 / white).sub_(1).movedim(-1, 1)

@@ -8,6 +8,8 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.formats.volume import named_place
 from sfumato.data.manifest import Case
+from sfumato.data.volumes import as_volume, by_volume
+from sfumato.errors import DataError
 from sfumato.wording import counted
 
 MaskFormat = Literal["same", "nii", "png"]
@@ -39,6 +41,22 @@ def counted_cases(cases: Sequence[Case], what: str = "case") -> str:
     if volumes and all(case.volume for case in cases):
         return f"{counted(len(cases), 'plane')} of {counted(len(volumes), 'volume')}"
     return counted(len(cases), what)
+
+
+def whole_volumes(cases: Sequence[Case]) -> list[Unit]:
+    """Cases by volume, for models that see whole volumes.
+
+    Raises:
+        DataError: there is another image among them, or a volume that does not say where its voxels lie.
+    """
+    found = [Unit(as_volume(planes).id, planes, _volume_file(planes[0])) for planes in by_volume(cases)]
+    if flat := next((unit for unit in found if unit.volume is None), None):
+        raise DataError(
+            f"{flat.cases[0].image} does not say where its voxels lie",
+            expected="NIfTI, NRRD, MHA or DICOM, for a model that sees whole volumes",
+            code="DATA-029",
+        )
+    return found
 
 
 def units(cases: Sequence[Case], form: MaskFormat) -> list[Unit]:

@@ -14,11 +14,12 @@ from sfumato.data.preparation.notes import sized_words
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases, refuse_impossible
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
-from sfumato.experiment.plan import Choice, plan_size
+from sfumato.experiment.data_plan import Choice, DataForm, plan_data
 from sfumato.experiment.source import find_to_read
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.recipe import Recipe, load_recipe
+from sfumato.wording import counted
 
 REHEARSED = (8, 8)
 """Pixels of the images of a preparation of which nothing is kept."""
@@ -28,8 +29,8 @@ def prepare_into(
     out: Path, recipe: Recipe, found: DiscoveredDataset, *, source: Path, spool: Path, workers: int | None = None
 ) -> list[Choice]:
     """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
-    size, choices = plan_size(recipe, found, device="cpu")
-    _prepare(found, out, _settings(recipe, size, workers), spool=spool)
+    form, choices = plan_data(recipe, found, device="cpu")
+    _prepare(found, out, _settings(recipe, form, workers), spool=spool)
     masks = recipe.data.source.masks_folder
     inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
     write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
@@ -38,30 +39,38 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in dataset.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{counted_cases(dataset.cases)} {size_words(size)}: {parts}")
+    say(f"{_counted(dataset)} {size_words(form.size)}: {parts}")
     return choices
 
 
 def rehearse_cases(
     recipe: Recipe, found: DiscoveredDataset, *, workers: int | None = None
-) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+) -> tuple[DataForm, tuple[str, ...]]:
     """Everything that preparing does, into a folder that is thrown away, with images of a few pixels.
 
     Returns:
-        The size at which the cases would be prepared (None: each its own), and the notes.
+        How the cases would be prepared, and the notes.
 
     Raises:
         DataError: what the preparation would refuse.
     """
-    size, _ = plan_size(recipe, found, device="cpu")
-    wanted, rehearsed = (_settings(recipe, each, workers) for each in (size, REHEARSED))
+    form, _ = plan_data(recipe, found, device="cpu")
+    small_form = DataForm(2, REHEARSED, None if form.dimensions == 3 else form.spacing)
+    wanted, rehearsed = (_settings(recipe, each, workers) for each in (form, small_form))
     refuse_impossible(wanted)
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         _prepare(found, Path(folder) / "set", rehearsed, spool=Path(folder) / "spool")
         dataset = Dataset.open(Path(folder) / "set")
     small, real = sized_words(rehearsed.canvas), sized_words(wanted.canvas)
     about_small = None if dataset.sharpness is None else dataset.sharpness.sentence
-    return size, tuple(note.replace(small, real) for note in dataset.notes if note != about_small)
+    return form, tuple(note.replace(small, real) for note in dataset.notes if note != about_small)
+
+
+def _counted(dataset: Dataset) -> str:
+    """How many cases there are: images, whole volumes, or planes of volumes."""
+    if dataset.spec.dimensions == 3:
+        return f"{counted(len(dataset), 'volume')} of {counted(len(dataset.planes), 'plane')}"
+    return counted_cases(dataset.cases)
 
 
 def _prepare(found: DiscoveredDataset, out: Path, settings: PreparationSettings, *, spool: Path) -> None:
@@ -70,13 +79,14 @@ def _prepare(found: DiscoveredDataset, out: Path, settings: PreparationSettings,
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
 
 
-def _settings(recipe: Recipe, size: tuple[int, int] | None, workers: int | None) -> PreparationSettings:
+def _settings(recipe: Recipe, form: DataForm, workers: int | None) -> PreparationSettings:
     data, split = recipe.data, recipe.data.split
     return PreparationSettings(
-        size=size,
+        size=form.size,
+        dimensions=form.dimensions,
         keep_aspect=data.keep_aspect,
         crop=data.crop,
-        spacing=data.spacing,
+        spacing=form.spacing,
         grey=data.grey,
         intensity=data.intensity,
         window=data.window,
@@ -111,4 +121,4 @@ def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iter
 
 
 def _settings_of_size(size: tuple[int, int] | None) -> Sequence[str]:
-    return [] if size is None else [f"data.size={json.dumps(list(size))}"]
+    return ["data.dimensions=2", *([] if size is None else [f"data.size={json.dumps(list(size))}"])]

@@ -45,9 +45,9 @@ class Ensemble:
 
     Attributes:
         case: the case.
-        picture: the image in its own size as the model sees its intensities, uint8 (h, w, channels).
+        picture: the image in its own size as the model sees its intensities, uint8 (*space, channels).
         placement: the way back to the original size.
-        members: class probabilities of each member in the model's size (k, classes, h, w), float32.
+        members: class probabilities of each member in the model's size (k, classes, *space), float32.
         trajectory: the first member's way from noise, if it was asked for.
     """
 
@@ -62,9 +62,9 @@ class Prediction(NamedTuple):
     """What is known about one case after segmentation, all in the input's own size.
 
     Attributes:
-        probability: mean class probabilities (classes, h, w).
-        members: class indices of each member (k, h, w).
-        mask: class indices (h, w).
+        probability: mean class probabilities (classes, *space); space is (h, w), of a volume (planes, h, w).
+        members: class indices of each member (k, *space).
+        mask: class indices (*space).
         entropy: predictive entropy of each pixel in [0, 1].
         information: mutual information of each pixel in [0, 1]: what the members disagree about.
     """
@@ -264,16 +264,16 @@ def _picture(image: Input, spec: Spec) -> np.ndarray:
 
 def in_original_size(ensemble: Ensemble) -> Prediction:
     """Probabilities brought back to the input's size, then decided."""
-    members, (height, width) = _resized(ensemble), ensemble.placement.size
-    count, classes = members.shape[:2]
+    members, size = _resized(ensemble), ensemble.placement.size
+    (count, classes), kind = members.shape[:2], np.float64 if len(size) == 2 else np.float32
     found = Prediction(
-        np.empty((classes, height, width)),
-        np.empty((count, height, width), np.uint8),
-        np.empty((height, width), np.uint8),
-        np.empty((height, width)),
-        np.empty((height, width)),
+        np.empty((classes, *size), kind),
+        np.empty((count, *size), np.uint8),
+        np.empty(size, np.uint8),
+        np.empty(size, kind),
+        np.empty(size, kind),
     )
-    for first in range(0, height, rows := max(1, PIXELS_TOGETHER // width)):
+    for first in range(0, size[0], rows := max(1, PIXELS_TOGETHER // math.prod(size[1:]))):
         part = slice(first, first + rows)
         shares = _shares(members[:, :, part])
         found.probability[:, part] = mean = mean_probability(shares)
@@ -337,16 +337,16 @@ def predict_array(
 
 
 def _resized(ensemble: Ensemble) -> np.ndarray:
-    """The members' numbers (k, classes, h, w) in the original size; nothing where nothing was seen."""
+    """The members' numbers (k, classes, *space) in the original size; nothing where nothing was seen."""
     place = ensemble.placement
-    if place.box == (0, 0, *place.size) and place.canvas == place.size:
+    if place.keeps_all:
         return ensemble.members
     back = [restore(np.moveaxis(member, 0, -1), place, nearest=False) for member in ensemble.members]
     return np.stack([np.moveaxis(values, -1, 0) for values in back])
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
-    """Class probabilities (k, classes, h, w) that add up to 1; background where nothing was seen."""
+    """Class probabilities (k, classes, *space) that add up to 1; background where nothing was seen."""
     values = values.clip(0, 1)
     values[:, 0] += values.sum(1) == 0
     shares: np.ndarray = values / values.sum(1, keepdims=True)

@@ -7,23 +7,21 @@ the notes of the data set.
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.dataset import Dataset
-from sfumato.data.facts import image_facts
-from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.placement import size_within
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
-from sfumato.errors import DataError, UsageError, listed
+from sfumato.data.volumes import by_volume
+from sfumato.errors import UsageError, listed
 from sfumato.evenly import evenly
+from sfumato.experiment.data_plan import Choice, median_size, own_sizes, plan_data, plan_patch, refuse_other_axes
 from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES, training_place
 from sfumato.recipe import NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.recipe.network import AmortisedNetwork
@@ -47,96 +45,23 @@ FEW_PATIENTS = 50
 _BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
 
+_FEWEST_VOLUMES, _VOXELS = 2, {"cpu": 2**18, "cuda": 2**21}
+"""Patches of volumes in a step at least, and voxels of all of them on a device, where patches are small."""
+
 _MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
-
-_PATCH_SIDE, _PATCH_STEP = {"cpu": 128, "cuda": 256}, 16
-"""Sides of patches in pixels: at most, on a device, and what they are multiples of."""
-
-_LARGEST_SIDE = {"cpu": 64, "cuda": 128}
-"""Side in pixels up to which training on a device takes hours, not days."""
-
-
-class Choice(NamedTuple):
-    """A setting that was chosen for the user."""
-
-    choice: str
-    value: Any
-    reason: str
-
-    def line(self) -> str:
-        """A line about it."""
-        return f"plan: {self.choice} = {as_setting(self.value)}: {self.reason}"
-
-
-def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int] | None, list[Choice]]:
-    """The size in pixels at which to prepare; None: each image keeps its own."""
-    if recipe.data.size == NATIVE:
-        return None, []
-    if recipe.data.size != "auto":
-        return recipe.data.size, []
-    median = _median(_shapes(found, spacing=recipe.data.spacing))
-    limit = _LARGEST_SIDE.get(device, _LARGEST_SIDE["cuda"])
-    size = size_within(median, limit)
-    resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
-    reason = (
-        f"the images' median size{resampled} is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on "
-        f"{device} and divisible by 4"
-    )
-    return size, [Choice("data.size", list(size), reason)]
-
-
-def _shapes(found: DiscoveredDataset, *, spacing: float | None) -> np.ndarray:
-    """Height and width of some images; unreadable ones are left to `prepare`, which lists them all."""
-    shapes = []
-    for case in evenly(found.cases, 20):
-        with suppress(DataError):
-            facts = image_facts(case.image, read_image(case.image))
-            steps = facts.spacing if spacing and facts.spacing else (spacing or 1.0,) * 2
-            shapes.append([side * step / (spacing or 1.0) for side, step in zip(facts.size, steps, strict=True)])
-    return np.array(shapes or [[64.0, 64.0]])
-
-
-def _median(shapes: np.ndarray | Sequence[tuple[int, int]]) -> tuple[float, float]:
-    height, width = np.median(shapes, axis=0).tolist()
-    return height, width
-
-
-def _patch(recipe: Recipe, median: tuple[float, float], *, device: str) -> tuple[tuple[int, int], list[Choice]]:
-    """Height and width of the patches to train on, of images that keep their own size.
-
-    Raises:
-        UsageError: whole images of different sizes make no batch; or images are to be made, which have one size.
-    """
-    if recipe.task == "generate":
-        raise UsageError(
-            "each image of the data keeps its own size, and generated images have one",
-            remedy="prepare the data at one: --size 128, say",
-        )
-    if recipe.data.patch == "whole":
-        raise UsageError(
-            "data.patch=whole of images that keep their own size: they make no batch",
-            remedy="--set data.patch=auto, or prepare the data at one size",
-        )
-    if recipe.data.patch != "auto":
-        return recipe.data.patch, []
-    limit = _PATCH_SIDE.get(device, _PATCH_SIDE["cuda"])
-    height, width = (min(limit, math.ceil(side / _PATCH_STEP) * _PATCH_STEP) for side in median)
-    reason = (
-        f"the images keep their own size, in the median {median[0]:.0f} x {median[1]:.0f}; patches have sides up to "
-        f"{limit} on {device}"
-    )
-    return (height, width), [Choice("data.patch", [height, width], reason)]
 
 
 def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
-    size, choices = plan_size(recipe, found, device=device)
-    patches = size is None or isinstance(recipe.data.patch, tuple)
+    form, choices = plan_data(recipe, found, device=device)
+    patches = form.size is None or isinstance(recipe.data.patch, tuple)
+    size: tuple[int, ...] | None = form.size
     if size is None:
-        size, more = _patch(recipe, _median(_shapes(found, spacing=recipe.data.spacing)), device=device)
+        size, more = plan_patch(recipe, median_size(own_sizes(form, found)), device=device)
         choices += more
-    cases = round(len(found.cases) * recipe.data.split.train)
+    count = len(by_volume(found.cases)) if form.dimensions == 3 else len(found.cases)
+    cases = round(count * recipe.data.split.train)
     return [
         *choices,
         *(Choice(*each) for each in in_images(recipe, cases)[1]),
@@ -171,16 +96,18 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
     raw["data"]["size"] = list(dataset.spec.size) if dataset.spec.size else NATIVE
+    if dataset.spec.dimensions == 3:
+        raw["data"] |= {"dimensions": 3, "spacing": dataset.spec.voxel}
     if recipe.data.patch == "auto" and not patches:
         raw["data"]["patch"] = "whole"
     return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
 
 
-def _seen(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[tuple[int, int], list[Choice]]:
-    """Height and width of what the network sees in training.
+def _seen(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[tuple[int, ...], list[Choice]]:
+    """The sides of what the network sees in training.
 
     Raises:
-        UsageError: see `_patch`; or patches of images that are to be generated, or larger than every image.
+        UsageError: see `plan_patch`; or patches of images that are to be generated, or larger than every image.
     """
     sizes, patch = [dataset.size(row) for row in dataset.rows("train")], recipe.data.patch
     if isinstance(patch, tuple):
@@ -188,23 +115,24 @@ def _seen(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[tuple[int, 
         return patch, []
     if dataset.spec.size is not None:
         return dataset.spec.size, []
-    return _patch(recipe, _median(sizes), device=device)
+    return plan_patch(recipe, median_size(sizes), device=device)
 
 
-def _refuse_patch(recipe: Recipe, patch: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> None:
+def _refuse_patch(recipe: Recipe, patch: tuple[int, ...], sizes: Sequence[tuple[int, ...]]) -> None:
     """Patches that cannot be trained on.
 
     Raises:
-        UsageError: there is no mask to train on, or every image is smaller.
+        UsageError: there is no mask to train on, every image is smaller, or they have other axes.
     """
     if recipe.task == "generate":
         raise UsageError("data.patch is for segmentation: a generator makes whole images", remedy="leave it out")
-    if all(height < patch[0] and width < patch[1] for height, width in sizes):
-        height, width = map(max, zip(*sizes, strict=True))
+    refuse_other_axes(patch, len(sizes[0]))
+    if all(side < limit for size in sizes for side, limit in zip(size, patch, strict=True)):
+        largest = " x ".join(map(str, map(max, zip(*sizes, strict=True))))
         raise UsageError(
-            f"data.patch={as_setting(list(patch))} exceeds every image, whose sides are up to {height} x {width}",
+            f"data.patch={as_setting(list(patch))} exceeds every image, whose sides are up to {largest}",
             expected="patches that fit into the images",
-            remedy=f"--set data.patch=auto, or sides of at most {height} and {width}",
+            remedy=f"--set data.patch=auto, or sides of at most {largest}",
         )
 
 
@@ -218,7 +146,8 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
         "size": (data.size, spec.size or NATIVE),
         "keep_aspect": (data.keep_aspect, spec.keep_aspect),
         "crop": (data.crop, spec.crop),
-        "spacing": (data.spacing, spec.spacing),
+        "dimensions": (data.dimensions, spec.dimensions),
+        "spacing": (_along_axes(data.spacing, spec), spec.spacing),
         "grey": (data.grey, spec.channels == 1),
         "intensity": (data.intensity, spec.intensity.kind),
         "modality": (data.modality, spec.modality or "unknown"),
@@ -235,6 +164,11 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
             f"the data set was prepared with other settings:\n{listed(other)}",
             remedy="prepare the source again with these settings, or leave them out",
         )
+
+
+def _along_axes(spacing: float | tuple[float, ...] | None, spec: Spec) -> float | tuple[float, ...] | None:
+    """A spacing as the data have it: of whole volumes along each axis."""
+    return (spacing,) * 3 if isinstance(spacing, float) and spec.dimensions == 3 else spacing
 
 
 def _prepared(data: DataSection, dataset: Dataset) -> list[Choice]:
@@ -293,11 +227,13 @@ def _augment(recipe: Recipe, modality: str | None, *, patches: bool) -> list[Cho
     return [Choice("data.augment", {name: far for name, far in ranges._asdict().items() if far} or "none", reason)]
 
 
-def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) -> list[Choice]:
-    """The largest power of two up to `_BATCH` that half of the memory and the number of cases allow."""
+def _batch(recipe: Recipe, size: tuple[int, ...], *, cases: int, device: str) -> list[Choice]:
+    """The largest power of two up to `_BATCH` that half of the memory and the number of cases allow; fewer volumes."""
     if recipe.train.batch != "auto":
         return []
     wanted, memory = _BATCH.get(device, _BATCH["cuda"]), _memory(device)
+    if len(size) == 3:
+        wanted = min(wanted, max(_FEWEST_VOLUMES, _VOXELS.get(device, _VOXELS["cuda"]) // math.prod(size)))
     channels = getattr(recipe.network, "channels", "auto")
     width = 64 if channels == "auto" else int(channels)
     fitting = memory / 2 / (4 * _MAPS * width * math.prod(size))
@@ -363,7 +299,7 @@ def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     return choices
 
 
-def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int], *, device: str) -> list[Choice]:
+def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, ...], *, device: str) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ).
 
     Masks are looked at with the stride of the state, one pixel of each of its blocks.
@@ -373,7 +309,9 @@ def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int], *, device
     stride = _stride(recipe, max(seen), device=device)
 
     def strided(masks: np.ndarray) -> np.ndarray:
-        return masks[..., stride // 2 :: stride, stride // 2 :: stride]
+        for axis in range(-len(seen), 0):
+            masks = masks.take(range(stride // 2, masks.shape[axis], stride), axis)
+        return masks
 
     train = dataset.rows("train")
     several = [row for row in train if int(dataset.readings([row])) > 1]
@@ -399,7 +337,7 @@ def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, int], *, device
     return [Choice("process.critical_log_snr", value, f"-ln of twice the median number of {what}, {typical:.0f}")]
 
 
-def _share(dataset: Dataset, row: int, seen: tuple[int, int]) -> float:
+def _share(dataset: Dataset, row: int, seen: tuple[int, ...]) -> float:
     """Of an image, what the network sees at once."""
     return min(1.0, math.prod(seen) / math.prod(dataset.size(row)))
 
@@ -413,9 +351,13 @@ def _stride(recipe: Recipe, side: int, *, device: str) -> int:
 
 
 def _border(masks: np.ndarray) -> np.ndarray:
-    """Number of pixels with another class to the right or below, for each mask (n, h, w)."""
-    right, below = _differ(masks[:, :, 1:], masks[:, :, :-1]), _differ(masks[:, 1:], masks[:, :-1])
-    count: np.ndarray = right.sum((1, 2)) + below.sum((1, 2))
+    """Number of pairs of neighbours along the axes with different classes, for each mask (n, *space)."""
+    lengths = masks.shape
+    pairs = (
+        _differ(masks.take(range(1, lengths[axis]), axis), masks.take(range(lengths[axis] - 1), axis))
+        for axis in range(1, masks.ndim)
+    )
+    count: np.ndarray = sum(differing.reshape(len(masks), -1).sum(1) for differing in pairs)
     return count
 
 

@@ -18,7 +18,7 @@ from sfumato.atomic import write_atomic
 from sfumato.builder.network import build_signature
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
-from sfumato.experiment.plan import Choice
+from sfumato.experiment.data_plan import Choice
 from sfumato.experiment.pretrained_models import PretrainedModel, absolute, read_donor
 from sfumato.experiment.run import Run
 from sfumato.local import MARK, Names, recalled, without_paths

@@ -16,11 +16,12 @@ from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, Stopped, UsageError, listed
+from sfumato.experiment.data_plan import Choice
 from sfumato.experiment.dataset import prepare_into
 from sfumato.experiment.dataset_record import check_dataset, record_dataset
 from sfumato.experiment.journal import Journal
 from sfumato.experiment.output_folder import check_kept_folder
-from sfumato.experiment.plan import Choice, plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.experiment.pretrained import RECORD, Start, start_from
 from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.source import find_to_read

@@ -19,8 +19,8 @@ from sfumato.builder.training import build_settings
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS
 from sfumato.data.placement import size_words
+from sfumato.experiment.data_plan import Choice
 from sfumato.experiment.journal import Journal
-from sfumato.experiment.plan import Choice
 from sfumato.experiment.run import Run
 from sfumato.local import Names, portable
 from sfumato.metrics.table import METRIC_TABLE, heading, is_better_lower, spelt_out

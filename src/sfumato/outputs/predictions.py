@@ -4,7 +4,8 @@
 
 An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and fields of
 geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM segmentation where the input is DICOM.
-Overlays and the process are pictures of single planes.
+Overlays and the process are pictures of single planes; of a model that sees whole volumes, of planes in three
+directions.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,10 +26,11 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import is_nifti, write_volume
 from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in
+from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in, spacing
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.placement import Placement
 from sfumato.data.spec import Spec
+from sfumato.data.three_planes import fullest, three_planes
 from sfumato.data.units import MaskFormat, Unit
 from sfumato.errors import UsageError
 from sfumato.escape import visible
@@ -138,12 +140,18 @@ class Writer:
             ensembles: of all their cases, in order.
         """
         for unit in wanted:
-            planes = islice(ensembles, len(unit.cases))
-            yield (self._image(unit, next(planes)) if unit.volume is None else self._volume(unit, unit.volume, planes))
+            if self.spec.dimensions == 3:
+                yield self._whole_volume(unit, next(ensembles))
+            elif unit.volume is None:
+                yield self._image(unit, next(ensembles))
+            else:
+                yield self._volume(unit, unit.volume, islice(ensembles, len(unit.cases)))
 
     def recorded(self, wanted: Sequence[Unit]) -> frozenset[str]:
         """The cases whose process is shown: of a volume, its middle plane."""
         strips = PROCESS_STRIPS if "process" in self.writing.save else 0
+        if self.spec.dimensions == 3:
+            return frozenset(unit.id for unit in wanted[:strips])
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
     def _image(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
@@ -173,6 +181,29 @@ class Writer:
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
         return self._row(unit, files, maps, stack.doubt, seen)
+
+    def _whole_volume(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
+        """Of a model that sees all planes at once."""
+        assert unit.volume is not None, "whole_volumes lets nothing else pass"
+        seen = uncertainty_features(ensemble.members)
+        drawn = in_original_size(ensemble)
+        maps = drawn._replace(mask=self._repaired(drawn.mask, ensemble.placement))
+        stack = _Stack.like(unit.volume, unit)
+        stack.fill(unit.cases, maps, self.writing.save)
+        files = {"mask": self._mask_volume(unit.id, unit.volume, stack)}
+        files |= self._maps(unit, stack.maps(), partial(self._nifti, stack))
+        if "overlay" in self.writing.save:
+            with spared_picture(f"the overlay of {unit.id}"):
+                files["overlay"] = self._png("overlay", unit.id, self._three_planes(ensemble.picture, maps.mask, stack))
+        self._process(unit.id, ensemble)
+        return self._row(unit, files, maps, _doubt(maps), [seen])
+
+    def _three_planes(self, picture: np.ndarray, mask: np.ndarray, stack: "_Stack") -> np.ndarray:
+        """A volume and its mask, where there is most to be seen."""
+        look = partial(
+            three_planes, at=fullest([mask]), spacing=spacing(stack.volume.affine, stack.axis), axis=stack.axis
+        )
+        return overlay(look(picture, nearest=False), look(mask, nearest=True))
 
     def _repaired(self, mask: np.ndarray, placement: Placement) -> np.ndarray:
         """The mask that is written of an image or plane, from that which was drawn."""
@@ -246,7 +277,7 @@ class Writer:
         if ensemble.trajectory is None or len(ensemble.trajectory.steps) < 2:
             return
         with spared_picture(f"the process of {name}"):
-            shown = partial(_foreground, classes=len(self.spec.mask_classes))
+            shown = partial(_foreground, classes=len(self.spec.mask_classes), axis=self.spec.slice_axis)
             sheet, moving = film_pictures(
                 ensemble.trajectory.steps, *(list(map(shown, kind)) for kind in ensemble.trajectory[1:])
             )
@@ -342,6 +373,18 @@ class _Stack:
         if prediction.mask.any():
             self.doubts.append(_doubt(prediction))
 
+    def fill(self, cases: Sequence[Case], prediction: Prediction, save: Collection[Extra]) -> None:
+        """Lay all planes in, of a prediction of them together."""
+        places = [self._index(case) for case in cases]
+        planes, size = len(self.mask), self.mask.shape[1:]
+        self.mask[places], self.entropy[places] = prediction.mask, prediction.entropy
+        self.information[places] = prediction.information
+        self.members = np.zeros((planes, len(prediction.members), *size), np.uint8)
+        self.members[places] = prediction.members.swapaxes(0, 1)
+        if "probability" in save:
+            self.probability = np.zeros((planes, len(prediction.probability), *size), np.float16)
+            self.probability[places] = prediction.probability.swapaxes(0, 1)
+
     def show(self, case: Case, ensemble: Ensemble) -> None:
         """Remember the pictures of the planes with the most foreground."""
         index = self._index(case)
@@ -373,11 +416,13 @@ class _Stack:
         return as_stored(planes, self.axis, self.volume.affine)
 
 
-def _foreground(mask: Tensor, *, classes: int) -> np.ndarray:
-    """A one-hot mask in [-1, 1], or a state of one, as a picture: white where any foreground is."""
+def _foreground(mask: Tensor, *, classes: int, axis: Axis | None) -> np.ndarray:
+    """A one-hot mask in [-1, 1], or a state of one, as a picture: white where any foreground is; volumes half way."""
     share = (1 - mask[0]) / 2 if len(mask) == classes else (1 + mask.amax(0)) / 2
     picture: np.ndarray = (share * 255).clamp(0, 255).byte().numpy()[..., None]
-    return picture
+    if share.ndim == 2:
+        return picture
+    return three_planes(picture, [side // 2 for side in share.shape], spacing=None, axis=axis, nearest=False)
 
 
 def _cropped(masks: np.ndarray) -> np.ndarray:

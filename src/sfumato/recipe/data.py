@@ -183,19 +183,26 @@ class DataSection(Part):
     """How images reach the network."""
 
     source: Source = Source()
+    dimensions: Literal[2, 3] | Auto = Field(
+        "auto",
+        description="2: every plane of a volume is an image; 3: volumes stay whole; auto: 3 of volumes with masks, of "
+        "16 planes or more that lie less than 3 pixels apart, unless a size is given",
+    )
     size: tuple[Side, Side] | Auto | Literal["native"] = Field(
         "auto",
         description="height and width in pixels; native: each image keeps its own; auto: a median",
     )
-    patch: tuple[Side, Side] | Auto | Literal["whole"] = Field(
+    patch: tuple[Side, Side] | tuple[Side, Side, Side] | Auto | Literal["whole"] = Field(
         "auto",
-        description="height and width in pixels of what is cut out of images to train on, and of the windows in which "
-        "whole ones are segmented; whole: no patches; auto: of images in their own size",
+        description="height and width in pixels (of volumes planes first) of what is cut out of images to train on, "
+        "and of the windows in which whole ones are segmented; whole: no patches; auto: of images in their own size",
     )
     keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
     crop: bool = Field(False, description="cut the centre out in the shape of the size, instead of stretching")
-    spacing: Positive | None = Field(
-        None, description="resample to so many millimetres per pixel, then pad or cut to the size"
+    spacing: Positive | tuple[Positive, Positive, Positive] | None = Field(
+        None,
+        description="resample to so many millimetres per pixel, then pad or cut to the size; whole volumes between "
+        "planes, rows and columns, by default to those of most of them",
     )
     grey: bool = Field(False, description="make colours grey; else, where some images have colours, all are RGB")
     modality: Modality = Field("auto", description="what made the images; auto: what the files say, or a guess")
@@ -224,8 +231,8 @@ class DataSection(Part):
     split: SplitShares = SplitShares()
 
     @property
-    def seen(self) -> tuple[int, int]:
-        """Height and width of what the network sees in training: a patch, or a whole image; every `auto` resolved."""
+    def seen(self) -> tuple[int, ...]:
+        """The sides of what the network sees in training: a patch, or a whole image; every `auto` resolved."""
         if isinstance(self.patch, tuple):
             return self.patch
         assert isinstance(self.size, tuple), "the plan resolves every auto, and chooses a patch of native images"

@@ -32,14 +32,14 @@ USUAL = (0.1, 0.2, 0.3, 0.4, 0.5)
 LEARNED_FROM = 200
 """Training cases that say what is usual, at most."""
 
-STRETCHED = (128, 128)
-"""Height and width of the mask that is stretched to images of many sizes."""
+STRETCHED = {2: (128, 128), 3: (32, 64, 64)}
+"""Sides of the mask that is stretched to images of many sizes, by the number of its axes."""
 
 _SEED = 0
 """Of the bootstrap."""
 
 _Scores = Float[np.ndarray, " n"]
-_Mask = UInt8[np.ndarray, "h w"]
+_Mask = UInt8[np.ndarray, "*space"]
 
 _Verdict = Literal["better", "cannot be told", "no better"]
 """A model beside the best constant mask."""
@@ -143,7 +143,7 @@ def patients_of(dataset: Dataset, rows: Sequence[int]) -> list[str]:
 
 
 def _constant_masks(dataset: Dataset) -> Iterator[tuple[str, _Mask]]:
-    names, size = dataset.spec.mask_classes, dataset.spec.size or STRETCHED
+    names, size = dataset.spec.mask_classes, _size(dataset)
     yield "an empty mask", np.zeros(size, np.uint8)
     for index, name in enumerate(names[1:], start=1):
         what = "the object" if len(names) == 2 else name
@@ -155,15 +155,21 @@ def _constant_masks(dataset: Dataset) -> Iterator[tuple[str, _Mask]]:
         yield f"the mask of what {share:.0%} of the training cases have at each pixel", mask
 
 
-def _shares(dataset: Dataset) -> Float[np.ndarray, "classes h w"]:
+def _size(dataset: Dataset) -> tuple[int, ...]:
+    """Sides of a constant mask."""
+    return dataset.spec.size or STRETCHED[dataset.spec.dimensions]
+
+
+def _shares(dataset: Dataset) -> Float[np.ndarray, "classes ..."]:
     """How often each pixel has each class, over training cases and readers; background where nobody says anything."""
-    classes, size = np.arange(len(dataset.spec.mask_classes))[:, None, None], dataset.spec.size or STRETCHED
+    size = _size(dataset)
+    classes = np.arange(len(dataset.spec.mask_classes)).reshape(-1, *[1] * len(size))
     counts = np.zeros((len(classes), *size))
     for row in dataset.rows("train", at_most=LEARNED_FROM):
         for mask in (resize(mask, size, nearest=True) for mask in readers_of(dataset, row)):
             counts += (mask == classes) & (mask != IGNORED)
     counts[0] += counts.sum(0) == 0
-    shares: Float[np.ndarray, "classes h w"] = counts / counts.sum(0)
+    shares: Float[np.ndarray, "classes ..."] = counts / counts.sum(0)
     return shares
 
 

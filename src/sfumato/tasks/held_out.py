@@ -45,7 +45,7 @@ class HeldOut:
 
     def _box(self, row: int) -> ImageBox:
         if self.patches is None:
-            return ImageBox((0, 0), self.dataset.size(row))
+            return ImageBox((0,) * len(self.dataset.size(row)), self.dataset.size(row))
         return self.patches.judged(row, Noise([derive_seed(self.seed, "judged", self.dataset.cases[row].id)]))
 
     def together(self, rows: Sequence[int], at_most: int) -> Iterator[list[int]]:
@@ -60,7 +60,7 @@ class HeldOut:
         return self.dataset.image_crops(rows, [box.corner for box in boxes], boxes[0].size, device)
 
     def truth(self, row: int) -> np.ndarray:
-        """Class index of each pixel (h, w) of what is looked at of an image."""
+        """Class index of each pixel (*space) of what is looked at of an image."""
         return cut_out(self.dataset.mask(row), *self.boxes[row])
 
     def scores(self, predicted: Iterable[np.ndarray]) -> dict[str, float]:

@@ -31,8 +31,8 @@ _NUMBERS = 4
 MOST_PARTS = 200
 """Cases of each split, at most, of which a part is kept in memory."""
 
-JUDGED = 2
-"""Sides of what a validation looks at in a large image, in sides of a patch: it must not take longer than training."""
+JUDGED = 4
+"""Patches that what a validation looks at in a large image is as large as: it must not take longer than training."""
 
 
 class ImageBox(NamedTuple):
@@ -94,7 +94,8 @@ class Patches:
             row: which case; its first reader says where foreground is.
             noise: one generator.
         """
-        size = [min(JUDGED * side, length) for side, length in zip(self.size, self.dataset.size(row), strict=True)]
+        sides = [round(JUDGED ** (1 / len(self.size)) * side) for side in self.size]
+        size = [min(side, length) for side, length in zip(sides, self.dataset.size(row), strict=True)]
         return ImageBox(tuple(self.around_foreground(row, noise, size)), tuple(size))
 
     def around_foreground(self, row: int, noise: Noise, size: Sequence[int]) -> list[int]:
@@ -137,12 +138,11 @@ def in_parts_of_one_size(dataset: Dataset, window: tuple[int, ...] | None) -> Da
     """
     if window is None:
         return dataset
-    height, width = window
     rows = [row for split in SPLITS for row in dataset.rows(split, at_most=MOST_PARTS)]
     patches = Patches(dataset, window)
     noises = (Noise([derive_seed("part", dataset.cases[row].id)]) for row in rows)
     corners = [patches.around_foreground(row, noise, window) for row, noise in zip(rows, noises, strict=True)]
-    return dataset.parts(rows, corners, (height, width))
+    return dataset.parts(rows, corners, window)
 
 
 def _anywhere(u: float, length: int, side: int) -> int:

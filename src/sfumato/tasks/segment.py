@@ -17,7 +17,7 @@ nothing and give no gradient; scores leave them out.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
 from sfumato.data.mask import IGNORED
+from sfumato.data.three_planes import fullest, three_planes
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
@@ -138,7 +139,7 @@ class Segment:
             images = self.dataset.images(rows, self.device)
             return images, self.dataset.masks(_each(rows, each), readers, self.device)
         corners = self.patches.corners(rows, readers[::each], noise)
-        return self._cut(rows, corners, readers, margin(self.augment, self.patches.size))
+        return self._cut(rows, corners, readers, margin(self.augment, self.patches.size, self.dataset.spec.voxel))
 
     def _cut(
         self, rows: Sequence[int], corners: Sequence[Sequence[int]], readers: Sequence[int], beyond: Sequence[int]
@@ -154,7 +155,8 @@ class Segment:
     def varied(self, images: Tensor, masks: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """What was read, augmented."""
         size = tuple(images.shape[2:]) if self.patches is None else self.patches.size
-        return _moved(images, masks, draw_parameters(self.augment, noise, images, size), size)
+        parameters = draw_parameters(self.augment, noise, images, size)
+        return _moved(images, masks, parameters, size, self.dataset.spec.voxel)
 
     def _terms(
         self, network: nn.Module, images: Data, masks: DrawnMasks, t: PerDraw, noise: Noise, objective: Objective
@@ -269,7 +271,16 @@ class Segment:
         images = [to_uint8(self.judged.images([row]))[0] for row in rows]
         truth = [self.judged.truth(row) for row in rows]
         shown = [np.where(mask == IGNORED, 0, mask) for mask in truth]  # ignored is outlined as no class
-        return [Shown(*case) for case in zip(images, self._predict(network, rows), shown, strict=True)]
+        cases = [Shown(*case) for case in zip(images, self._predict(network, rows), shown, strict=True)]
+        return cases if self.dataset.spec.dimensions == 2 else [self._in_three_planes(case) for case in cases]
+
+    def _in_three_planes(self, shown: Shown) -> Shown:
+        """A volume as a picture."""
+        assert shown.mask is not None and shown.reference is not None
+        spec, at = self.dataset.spec, fullest([shown.reference, shown.mask])
+        picture = partial(three_planes, at=at, spacing=spec.voxel, axis=spec.slice_axis)
+        masks = [picture(mask, nearest=True) for mask in (shown.mask, shown.reference)]
+        return Shown(picture(shown.image, nearest=False), *masks)
 
     def _predict(self, network: nn.Module, rows: Sequence[int]) -> list[np.ndarray]:
         drawn = []
@@ -293,10 +304,12 @@ def _each(items: Sequence[_Item], times: int) -> list[_Item]:
     return [item for item in items for _ in range(times)]
 
 
-def _moved(images: Tensor, masks: Tensor, parameters: Parameters, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _moved(
+    images: Tensor, masks: Tensor, parameters: Parameters, size: Sequence[int], spacing: Sequence[float] | None
+) -> tuple[Tensor, Tensor]:
     """Augmented images of a size, and of each all its masks."""
     draws = len(masks) // len(images)
-    moved = [apply(images, masks[draw::draws], parameters, size) for draw in range(draws)]
+    moved = [apply(images, masks[draw::draws], parameters, size, spacing) for draw in range(draws)]
     together = torch.stack([mask for _, mask in moved if mask is not None], 1).flatten(0, 1)
     return moved[0][0], together
 

@@ -23,7 +23,7 @@ class Shown(NamedTuple):
     """One case to look at.
 
     Attributes:
-        image: uint8 (h, w, c).
+        image: uint8 (h, w, c); of a volume its planes in three directions, side by side.
         mask: predicted class indices (h, w), None where images are made.
         reference: true class indices (h, w).
     """

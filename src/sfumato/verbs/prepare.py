@@ -46,6 +46,7 @@ class Prepared:
             "has_masks": spec.has_masks,
             "cases": dict(Counter(case.split for case in cases)),
             "size": list(spec.size) if spec.size else NATIVE,
+            "dimensions": spec.dimensions,
             "channels": spec.channels,
             "classes": dict(Counter(case.label for case in cases)) if spec.classes else {},
             "mask_classes": list(spec.mask_classes),
@@ -65,7 +66,10 @@ class Preparation:
             within reason.
         keep_aspect: Pad to the size instead of stretching.
         crop: Cut the centre out in the shape of the size instead of stretching.
-        spacing: Resample to so many millimetres per pixel, then pad or cut to the size.
+        dimensions: 2: every plane of a volume is an image; 3: volumes stay whole; auto: 3 with masks, 16 planes or more
+            and a distance between them below 3 pixels, unless a size is given.
+        spacing: Resample to so many millimetres per pixel, then pad or cut to the size; whole volumes to so many
+            between planes, rows and columns, such as 3x0.8x0.8 (by default those of most of them).
         grey: Make colours grey; else, where some images have colours, all become RGB.
         modality: What made the images: decides their intensity rule and augmentation.
         intensity: Which stored numbers become black and white.
@@ -79,7 +83,8 @@ class Preparation:
     size: Size = "auto"
     keep_aspect: bool = False
     crop: bool = False
-    spacing: float | None = None
+    dimensions: Literal[2, 3, "auto"] = "auto"
+    spacing: float | tuple[float, float, float] | None = None
     grey: bool = False
     modality: Modality = "auto"
     intensity: _Intensity = "auto"
@@ -96,6 +101,7 @@ class Preparation:
             "size": size,
             "keep_aspect": self.keep_aspect,
             "crop": self.crop,
+            "dimensions": self.dimensions,
             "spacing": self.spacing,
             "grey": self.grey,
             "modality": self.modality,
@@ -118,12 +124,14 @@ class Rehearsed:
     """What a preparation would write.
 
     Attributes:
-        cases: how many there are, planes of volumes each.
+        cases: the images, or planes of volumes.
+        dimensions: 2: each is one by itself; 3: volumes stay whole.
         size: height and width in pixels; None: each image's own.
         notes: what it would tell.
     """
 
     cases: Sequence[Case]
+    dimensions: Literal[2, 3]
     size: tuple[int, int] | None
     notes: tuple[str, ...]
 
@@ -178,8 +186,8 @@ def rehearse(
     source, recipe = Path(source), _recipe(reading, preparation)
     _claim(source, Path(out), reading, overwrite=overwrite)
     found = find_to_read(source, recipe)
-    size, notes = rehearse_cases(recipe, found, workers=workers)
-    return Rehearsed(found.cases, size, notes)
+    form, notes = rehearse_cases(recipe, found, workers=workers)
+    return Rehearsed(found.cases, form.dimensions, form.size, notes)
 
 
 def _recipe(reading: Reading, preparation: Preparation) -> Recipe:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -14,8 +14,9 @@ import numpy as np
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import find_cases
-from sfumato.data.spec import Spec, read_input
-from sfumato.data.units import Unit, counted_cases, units
+from sfumato.data.spec import Input, Spec, read_input, read_volume_input
+from sfumato.data.units import MaskFormat, Unit, counted_cases, units, whole_volumes
+from sfumato.data.volumes import as_volume
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
@@ -111,6 +112,21 @@ class Segmenter:
             batch=batch,
         )
         return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide, postprocess=postprocess)
+
+    def units(self, cases: Sequence[Case], form: MaskFormat) -> list[Unit]:
+        """What gets one mask.
+
+        Raises:
+            UsageError: pictures of planes are wanted of a model that sees whole volumes.
+            DataError: it is given images.
+        """
+        if self.model.spec.dimensions == 2:
+            return units(cases, form)
+        if form == "png":
+            raise UsageError(
+                "--format png of a model that sees whole volumes", expected="volumes", remedy="--format same, or nii"
+            )
+        return whole_volumes(cases)
 
     def cases(self, source: Path, split: Split | None = None) -> list[Case]:
         """The cases to segment; volumes are cut as the training volumes were.
@@ -231,7 +247,7 @@ def segment(
     )
     writing.check(segmenter.drawing.count)
     cases = segmenter.cases(source, split)
-    arms, wanted = segmenter.arms(writing, dry_run=dry_run), units(cases, writing.form)
+    arms, wanted = segmenter.arms(writing, dry_run=dry_run), segmenter.units(cases, writing.form)
     drawing = segmenter.drawing
     asked = asked_by(
         {
@@ -297,16 +313,29 @@ def _postprocess_asked(arms: Sequence[_Arm]) -> dict[str, Any]:
     return {"postprocess": words} if words else {}
 
 
-def _check_images(cases: Iterable[Case], spec: Spec) -> None:
+def _check_images(wanted: Iterable[Unit], spec: Spec) -> None:
     """All images that cannot be segmented, before any is."""
-    problems = []
-    for case in cases:
+    problems, read = [], _reader(list(wanted), spec)
+    for case in (case for unit in wanted for case in _drawn_cases(unit, spec)):
         try:
-            read_input(case, spec)
+            read(case, spec)
         except DataError as problem:
             problem.finding = f"{case.id}: {problem.finding}"
             problems.append(problem)
     raise_together(problems)
+
+
+def _drawn_cases(unit: Unit, spec: Spec) -> list[Case]:
+    """What an ensemble is drawn of: an image, each plane of a volume, or all of it."""
+    return [as_volume(unit.cases)] if spec.dimensions == 3 else list(unit.cases)
+
+
+def _reader(wanted: Sequence[Unit], spec: Spec) -> Callable[[Case, Spec], Input]:
+    """How cases are read."""
+    if spec.dimensions == 2:
+        return read_input
+    planes = {unit.id: unit.cases for unit in wanted}
+    return lambda case, spec: read_volume_input(planes[case.id], spec)
 
 
 def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: ShardTask) -> None:
@@ -314,7 +343,7 @@ def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: ShardTask) 
     left = set(share.todo)
     todo = {arm.name: [unit for unit in wanted if arm.item(unit) in left] for arm in arms}
     checked = {unit.id: unit for units in todo.values() for unit in units}
-    _check_images((case for unit in checked.values() for case in unit.cases), arms[0].model.spec)
+    _check_images(list(checked.values()), arms[0].model.spec)
     with bar("segmenting", total=len(share.todo)) as progress:
         done = 0
         for arm in arms:
@@ -338,7 +367,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
     drawn = predict(
         model,
         drawing.each.sampler,
-        [case for unit in todo for case in unit.cases],
+        [case for unit in todo for case in _drawn_cases(unit, model.spec)],
         count=drawing.count,
         seed=drawing.seed,
         batch=drawing.batch,
@@ -346,6 +375,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         start=drawing.start,
         tta=drawing.tta,
         recorded=writer.recorded(wanted),
+        read=_reader(todo, model.spec),
         tell=say,
     )
     since = time.perf_counter()
@@ -365,12 +395,12 @@ def _write_tables(
     arm: _Arm, wanted: Sequence[Unit], rows: Sequence[ManifestRow], folder: Path, *, source: Path, **words: Any
 ) -> None:
     """Manifest, summary and provenance of a predictions folder."""
-    seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
+    drawn = [len(_drawn_cases(unit, arm.model.spec)) for unit in wanted]
+    seconds = sum(row["seconds"] for row in rows) / sum(drawn)
     ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
-    for unit, row, rank in zip(wanted, rows, ranks, strict=True):
+    for count, row, rank in zip(drawn, rows, ranks, strict=True):
         del row["seconds"]  # to be the last column again
-        planes = len(unit.cases)
-        row.update(review_rank=int(rank), network_calls=planes * arm.drawing.calls, seconds=round(planes * seconds, 4))
+        row.update(review_rank=int(rank), network_calls=count * arm.drawing.calls, seconds=round(count * seconds, 4))
     _write_rows(folder, wanted, rows)
     summary = {
         "cases": len(wanted),

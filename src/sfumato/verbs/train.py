@@ -10,9 +10,10 @@ from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.experiment.branch import branch, run_and_checkpoint
+from sfumato.experiment.data_plan import Choice
 from sfumato.experiment.dataset import rehearse_cases
 from sfumato.experiment.dataset_record import check_dataset, record_dataset
-from sfumato.experiment.plan import Choice, plan_training, preview
+from sfumato.experiment.plan import plan_training, preview
 from sfumato.experiment.pretrained import Start, resolve_init
 from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
 from sfumato.experiment.run_training import device_kind, work_on

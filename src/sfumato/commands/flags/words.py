@@ -1,10 +1,11 @@
 """Flags whose words become numbers or fields of a recipe."""
 
+import math
 from typing import Any, Literal
 
 from sfumato.errors import UsageError
 from sfumato.experiment.sharded_job import SHARE
-from sfumato.numerals import whole
+from sfumato.numerals import decimal, whole
 from sfumato.recipe import NATIVE
 
 
@@ -31,6 +32,22 @@ def parse_size(text: str) -> tuple[int, int] | Literal["auto", "native"]:
     if len(sides) > 2 or min(pixels) < 1:
         raise UsageError(f"--size {text}", expected="pixels like 64, height x width like 96x128, or native")
     return pixels[0], pixels[-1]
+
+
+def parse_spacing(text: str | None) -> float | tuple[float, float, float] | None:
+    """Millimetres like 1.5; between planes, rows and columns like 3x0.8x0.8; None where nothing was said.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if text is None:
+        return None
+    steps = [decimal(step) or 0.0 for step in text.lower().split("x")]
+    if len(steps) not in (1, 3) or not all(0 < step < math.inf for step in steps):
+        raise UsageError(
+            f"--spacing {text}", expected="millimetres like 1.5, or planes x rows x columns like 3x0.8x0.8"
+        )
+    return steps[0] if len(steps) == 1 else (steps[0], steps[1], steps[2])
 
 
 def parse_sides(text: str | None) -> tuple[int, int] | None:

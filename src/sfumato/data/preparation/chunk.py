@@ -13,14 +13,15 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from sfumato.atomic import write_atomic
-from sfumato.data.channels import read_case, without_copies
+from sfumato.data.channels import read_case, with_channels, without_copies
 from sfumato.data.facts import CaseFacts, CaseSketch, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
 from sfumato.data.formats.joined import mask_words
@@ -28,8 +29,9 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
-from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
+from sfumato.data.placement import Canvas, Placement, Spacing, fit_canvas, no_spacing
 from sfumato.data.statistics import Stats
+from sfumato.data.volumes import by_volume, plane_spacing
 from sfumato.errors import DataError, collected
 
 _CHUNK = 64
@@ -60,14 +62,15 @@ class Chunk(NamedTuple):
     cases: tuple[Case, ...]
 
 
-def cut_chunks(cases: Sequence[Case]) -> list[Chunk]:
-    """The chunks of a set; they depend on the cases alone."""
+def cut_chunks(cases: Sequence[Case], *, dimensions: Literal[2, 3] = 2) -> list[Chunk]:
+    """The chunks of a set; they depend on the cases alone, and whole volumes lie in one."""
     most = min(_CHUNK, max(1, len(cases) // CHUNKS))
     starts, file = [0], ""
     for row, case in enumerate(cases):
         size, previous = row - starts[-1], file
-        file = str(Locator.parse(case.image).path)
-        if size >= (LARGEST_CHUNK if file == previous else most):
+        file = str(case.volume) if dimensions == 3 else str(Locator.parse(case.image).path)
+        largest = len(cases) if dimensions == 3 else LARGEST_CHUNK
+        if size >= (largest if file == previous else most):
             starts.append(row)
     ends = [*starts[1:], len(cases)]
     return [
@@ -81,10 +84,11 @@ class Job(NamedTuple):
 
     Attributes:
         spool: folder of the chunks.
-        canvas: how images get to the model's size.
+        canvas: how images get to the model's size, or whole volumes to its spacing.
         rule: what mask values mean, as far as it is known; None without masks.
         certain: a value that no class has is an error, and no sign that the rule has to be decided anew.
         every: of so many cases, one has the shapes of its masks measured.
+        dimensions: 2: every case is an image; 3: the planes of a volume are written as one.
     """
 
     spool: Path
@@ -92,6 +96,16 @@ class Job(NamedTuple):
     rule: MaskRule | None
     certain: bool
     every: int = 1
+    dimensions: Literal[2, 3] = 2
+
+    def wholes(self, cases: Sequence[Case]) -> list[tuple[Case, ...]]:
+        """What is written as one: each image, or the planes of each volume."""
+        return by_volume(cases) if self.dimensions == 3 else [(case,) for case in cases]
+
+    @property
+    def plane_canvas(self) -> Canvas:
+        """How what is read from one place gets to its size: planes of volumes keep theirs until they lie together."""
+        return Canvas(None) if self.dimensions == 3 else self.canvas
 
 
 class DecodedCase(NamedTuple):
@@ -101,11 +115,22 @@ class DecodedCase(NamedTuple):
         facts: of its image and masks.
         channels: how many are in the spool.
         stats: one for each file of its image (`case_stats`).
+        planes: how many a whole volume has, whose facts are those of its first; None of an image.
     """
 
     facts: CaseFacts
     channels: int
     stats: tuple[Stats, ...]
+    planes: int | None = None
+
+    def placed(self, canvas: Canvas) -> Placement:
+        """Where it goes."""
+        image = self.facts.image
+        assert image is not None
+        if self.planes is None:
+            return canvas.place(image.size, image.spacing)
+        spacing = None if image.spacing is None or image.between is None else (image.between, *image.spacing)
+        return canvas.place((self.planes, *image.size), spacing)
 
 
 class Written(NamedTuple):
@@ -157,17 +182,23 @@ def decode(job: Job, chunk: Chunk) -> ChunkResult:
     files, problems = chunk_files(job.spool, chunk.number, job.rule), list[DataError]()
     kept, masks, known, checksum = dict[int, _Kept](), list[bytes](), True, 0
     draft = files.images.with_suffix(".part")
+    rows = count(chunk.first)
     with draft.open("wb") as file:
-        for row, case in enumerate(chunk.cases, chunk.first):
-            decoded = _decode(case, job, problems, shapes=row % job.every == 0)
-            if decoded is None:
+        for cases in job.wholes(chunk.cases):
+            decoded = {
+                row: each
+                for case, row in zip(cases, rows, strict=False)
+                if (each := _decode(case, job, problems, shapes=row % job.every == 0)) is not None
+            }
+            kept |= {row: each.kept for row, each in decoded.items()}
+            if len(decoded) < len(cases) or (whole := _whole(cases, list(decoded.values()), job, problems)) is None:
                 continue
-            content = np.ascontiguousarray(decoded.image).data
+            content = np.ascontiguousarray(whole.image).data
             checksum = zlib.crc32(content, checksum)
             file.write(content)
-            kept[row] = decoded.kept
-            known = known and decoded.masks is not None
-            masks += decoded.masks or ()
+            kept |= {row: each.kept._replace(channels=whole.image.shape[-1]) for row, each in decoded.items()}
+            known = known and whole.masks is not None
+            masks += [np.ascontiguousarray(mask).tobytes() for mask in whole.masks or ()]
     if problems:
         draft.unlink()
         return ChunkResult(problems, dict(zip(kept, _rows(list(kept.values())), strict=True)))
@@ -181,17 +212,54 @@ def decode(job: Job, chunk: Chunk) -> ChunkResult:
 def decode_masks(job: Job, chunk: Chunk) -> ChunkResult:
     """Write the masks of a chunk again, by a rule that is certain now; its problems, and then nothing is written."""
     files, problems, masks = chunk_files(job.spool, chunk.number, job.rule), list[DataError](), list[bytes]()
-    for case, row in zip(chunk.cases, read_chunk(files.facts).rows, strict=True):
-        assert row.facts.image is not None
-        placement = job.canvas.place(row.facts.image.size, row.facts.image.spacing)
-        for locator in case.masks:
-            try:
-                masks.append(_as_classes(locator, read_mask(locator), job, placement))
-            except DataError as problem:
-                problems.append(problem)
+    rows = iter(read_chunk(files.facts).rows)
+    for cases in job.wholes(chunk.cases):
+        first, *_ = (row for _, row in zip(cases, rows, strict=False))
+        planes = [_read_as_classes(case, job, first.placed(job.plane_canvas), problems) for case in cases]
+        if not problems:
+            volume = first._replace(planes=len(cases)).placed(job.canvas) if job.dimensions == 3 else None
+            whole = planes[0] if volume is None else _joined(planes, volume)
+            masks += [np.ascontiguousarray(mask).tobytes() for mask in whole]
     if not problems and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
     return ChunkResult(problems, {})
+
+
+def _read_as_classes(case: Case, job: Job, placement: Placement, problems: list[DataError]) -> list[np.ndarray]:
+    """The masks of a case, read again."""
+    masks = list[np.ndarray]()
+    for locator in case.masks:
+        with collected(problems):
+            masks.append(_as_classes(locator, read_mask(locator), job, placement))
+    return masks
+
+
+def _whole(
+    cases: Sequence[Case], decoded: Sequence["_Decoded"], job: Job, problems: list[DataError]
+) -> "_Whole | None":
+    """What is written: an image as it is, or the planes of a volume together; None where they are none."""
+    if job.dimensions == 2:
+        return _Whole(decoded[0].image, decoded[0].masks)
+    with collected(problems):
+        if len({plane.image.shape[:2] for plane in decoded}) > 1:
+            raise DataError(f"the planes of {cases[0].volume} have several sizes", code="DATA-012")
+        channels = max(plane.image.shape[2] for plane in decoded)
+        image = np.stack([with_channels(plane.image, channels) for plane in decoded])
+        placement = job.canvas.place(image.shape[:3], _spacing(cases, job))
+        masks = [plane.masks for plane in decoded if plane.masks is not None]
+        volumes = _joined(masks, placement) if len(masks) == len(cases) else None
+        return _Whole(fit_canvas(image, placement, nearest=False), volumes)
+    return None
+
+
+def _spacing(planes: Sequence[Case], job: Job) -> Spacing | None:
+    """Of a volume, where it is brought to another."""
+    return plane_spacing(planes[0].image) if job.canvas.spacing is not None else None
+
+
+def _joined(planes: Sequence[Sequence[np.ndarray]], placement: Placement) -> list[np.ndarray]:
+    """The masks of a volume, each of all its planes, where they go."""
+    return [fit_canvas(np.stack(masks), placement, nearest=True) for masks in zip(*planes, strict=True)]
 
 
 def count_mask_values(_: None, locators: Sequence[str]) -> Mapping[int, int]:
@@ -237,8 +305,15 @@ class _Decoded(NamedTuple):
     """A case: its image, its masks as classes (None where the rule does not know a value), and what is kept of it."""
 
     image: Pixels
-    masks: list[bytes] | None
+    masks: list[np.ndarray] | None
     kept: _Kept
+
+
+class _Whole(NamedTuple):
+    """What is written as one: an image or volume, and its masks as classes (None where the rule is not known)."""
+
+    image: np.ndarray
+    masks: list[np.ndarray] | None
 
 
 def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) -> _Decoded | None:
@@ -250,7 +325,7 @@ def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) ->
     if job.canvas.spacing is not None and spacing is None:
         problems.append(no_spacing(case.image, job.canvas.spacing))
         return None
-    placement = job.canvas.place((pixels.shape[0], pixels.shape[1]), spacing)
+    placement = job.plane_canvas.place((pixels.shape[0], pixels.shape[1]), spacing)
     masks = _classes(case, raws, job, placement, problems)
     if len(problems) > before:
         return None
@@ -281,11 +356,11 @@ def _read(case: Case, problems: list[DataError]) -> tuple[Pixels | None, list[Pl
 
 def _classes(
     case: Case, raws: Sequence[Plane], job: Job, placement: Placement, problems: list[DataError]
-) -> list[bytes] | None:
+) -> list[np.ndarray] | None:
     """The masks of a case as classes; None where the rule does not know a value: a problem if it is certain."""
     if job.rule is None:
         return None
-    classes, unknown = list[bytes](), list[DataError]()
+    classes, unknown = list[np.ndarray](), list[DataError]()
     for locator, raw in zip(case.masks, raws, strict=True):
         with collected(unknown):
             classes.append(_as_classes(locator, raw, job, placement))
@@ -293,14 +368,14 @@ def _classes(
     return None if unknown else classes
 
 
-def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> bytes:
+def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> np.ndarray:
     assert job.rule is not None
     try:
         classes = job.rule.apply(raw)
     except DataError as problem:
         problem.finding = f"{mask_words(locator)}: {problem.finding}"
         raise
-    return np.ascontiguousarray(fit_canvas(classes, placement, nearest=True)).tobytes()
+    return fit_canvas(classes, placement, nearest=True)
 
 
 def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape: tuple[int, ...]) -> DataError:

@@ -149,6 +149,7 @@ def decide_spec(
         keep_aspect=settings.keep_aspect,
         crop=settings.crop,
         spacing=settings.spacing,
+        dimensions=settings.dimensions,
         classes=found.classes,
         mask_classes=class_names(rule, found.mask_names) if rule else (),
         mask_rule=rule,
@@ -237,6 +238,7 @@ def write_description(folder: Path, about: Description) -> None:
     if any(image.spacing for image in images):
         extra["row_mm"] = [image.spacing[0] if image.spacing else "" for image in images]
         extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
+        extra["plane_mm"] = [image.between or "" for image in images]
     cases = about.division.cases
     write_manifest(folder / "manifest.csv", cases, extra=extra)
     form = FORMAT if about.spec.size else RAGGED_FORMAT

@@ -7,7 +7,7 @@ from sfumato.data.copies import Copies, in_several_splits
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.placement import Canvas
+from sfumato.data.placement import Canvas, spacing_words
 from sfumato.data.source.people.classes import alike_but_for_case, told_alike
 from sfumato.data.spec import Spec
 
@@ -60,12 +60,14 @@ def sized_words(canvas: Canvas) -> str:
     """What becomes of images of several sizes."""
     if canvas.size is not None:
         return f"resized to {canvas.size[1]} x {canvas.size[0]}, {_manner(canvas)}"
-    return "each keeps its own" if canvas.spacing is None else f"each is brought to {canvas.spacing:g} mm per pixel"
+    if canvas.spacing is None:
+        return "each keeps its own"
+    return f"each is brought to {spacing_words(canvas.spacing)} per pixel"
 
 
 def _manner(canvas: Canvas) -> str:
     if canvas.spacing is not None:
-        return f"at {canvas.spacing:g} mm per pixel, padded or cut around the centre"
+        return f"at {spacing_words(canvas.spacing)} per pixel, padded or cut around the centre"
     if canvas.crop:
         return "undistorted, cut around the centre"
     return "undistorted, with a margin" if canvas.keep_aspect else "stretched"

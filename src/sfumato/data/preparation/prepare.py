@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,7 @@ from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
 from sfumato.data.preparation.store import ArrayForm, Filling, create, fill_arrays, kept_chunks, require_space
 from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import DiscoveredDataset
+from sfumato.data.volumes import as_volume, by_volume
 from sfumato.data.worker_pool import WorkerPool, processors
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.shortage import shortages_told
@@ -94,7 +96,8 @@ def prepare_cases(
     _refuse_folder_and_settings(out, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
     workers = settings.workers or max(1, min(processors(), len(found.cases) // WORTH_A_WORKER))
-    key = key_of(found.cases, (settings.canvas, found.has_masks, dict(found.mask_names), found.ignore))
+    how = (settings.canvas, *([settings.dimensions] if settings.dimensions == 3 else []))
+    key = key_of(found.cases, (*how, found.has_masks, dict(found.mask_names), found.ignore))
     spool = spool or spool_folder(out)
     with opened_spool(spool, key) as place, shortages_told(spool.parent), WorkerPool(workers) as pool:
         work = _Work(found, settings, place, pool)
@@ -131,6 +134,11 @@ def refuse_impossible(settings: PreparationSettings) -> None:
         )
     if min(fractions) < 0 or fractions[0] <= 0:
         raise UsageError(f"the split {fractions} is impossible", expected="shares of train (above 0), validation, test")
+    if settings.dimensions == 3 and (size is not None or settings.keep_empty < 1):
+        raise UsageError(
+            "whole volumes have no common size, and all their planes",
+            remedy="leave out --size and --keep-empty, or --dimensions 2",
+        )
     if settings.keep_aspect + settings.crop + (settings.spacing is not None) > 1:
         raise UsageError("keep_aspect, crop and spacing are impossible together", expected="one of them")
     if window is not None and (not window[0] < window[1] or settings.intensity not in ("auto", "window")):
@@ -147,7 +155,7 @@ class _Work:
 
     def __init__(self, found: DiscoveredDataset, settings: PreparationSettings, spool: Path, pool: WorkerPool) -> None:
         self.found, self.settings, self.spool, self.pool = found, settings, spool, pool
-        self.chunks = cut_chunks(found.cases)
+        self.chunks = cut_chunks(found.cases, dimensions=settings.dimensions)
         self.rule: MaskRule | None = None
         self.rows: list[tuple[DecodedCase, ...]] = []
         self.problems: list[DataError] = [*found.problems]
@@ -157,7 +165,10 @@ class _Work:
         """Write all chunks, with masks by the right rule."""
         named = self._named_rule()
         every = max(1, len(self.found.cases) // CASES_MEASURED)
-        first = Job(self.spool, self.settings.canvas, named or self._sampled_rule(), named is not None, every)
+        dimensions = self.settings.dimensions
+        first = Job(
+            self.spool, self.settings.canvas, named or self._sampled_rule(), named is not None, every, dimensions
+        )
         whole = [chunk for chunk in self.chunks if is_whole(chunk_files(self.spool, chunk.number, None))]
         total, done = len(self.found.cases), 0
         for chunk in whole:
@@ -171,7 +182,7 @@ class _Work:
         self._refuse()
         self.rows = [tuple(self.known[chunk.first + k] for k in range(len(chunk.cases))) for chunk in self.chunks]
         if self.rule is not None:
-            last = Job(self.spool, self.settings.canvas, self.rule, certain=True)
+            last = Job(self.spool, self.settings.canvas, self.rule, certain=True, dimensions=dimensions)
             masks = [chunk_files(self.spool, chunk.number, self.rule).masks for chunk in self.chunks]
             rest = [chunk for chunk, file in zip(self.chunks, masks, strict=True) if file and not file.exists()]
             again = sum(len(chunk.cases) for chunk in rest)
@@ -269,10 +280,12 @@ class _Work:
         division = divide(found, facts, copies, self.rule, self.settings)
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
         form = ArrayForm(spec.canvas, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
-        filling = Filling(self.spool, form, create(folder, list(map(form.size, rows)), form))
-        for _ in self.pool.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept, form)):
+        chunks, stored = self._stored()
+        sizes = [form.size(row) for row, keep in zip(chain.from_iterable(stored), kept, strict=False) if keep]
+        filling = Filling(self.spool, form, create(folder, sizes, form))
+        for _ in self.pool.each(fill_arrays, filling, kept_chunks(chunks, stored, kept, form)):
             pass
-        resized = self.settings.size is not None or self.settings.spacing is not None
+        resized = self.settings.size is not None or isinstance(self.settings.spacing, float)
         sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None) if resized else None
         notes = [
             *found.notes,
@@ -282,6 +295,19 @@ class _Work:
         if sharp is not None and sharp.dice < 1:
             notes.append(sharp.sentence)
         write_description(folder, Description(spec, division, facts, notes, described, found.reading, sharp))
+
+    def _stored(self) -> tuple[list[Chunk], list[tuple[DecodedCase, ...]]]:
+        """The chunks and what is known of their cases, as they lie in the arrays: of a volume its first plane."""
+        if self.settings.dimensions == 2:
+            return self.chunks, self.rows
+        chunks, rows, first = list[Chunk](), list[tuple[DecodedCase, ...]](), 0
+        for chunk, known in zip(self.chunks, self.rows, strict=True):
+            volumes, left = by_volume(chunk.cases), iter(known)
+            runs = [list(islice(left, len(planes))) for planes in volumes]
+            chunks.append(Chunk(chunk.number, first, tuple(map(as_volume, volumes))))
+            rows.append(tuple(run[0]._replace(planes=len(run)) for run in runs))
+            first += len(volumes)
+        return chunks, rows
 
     def _originals(self, cases: Sequence[Case]) -> Iterator[OriginalMask]:
         """Masks spread over the set, as classes at their own sizes."""

@@ -11,11 +11,12 @@ class PreparationSettings:
     """How a source is prepared.
 
     Attributes:
-        size: height and width of all images in pixels; None: each keeps its own.
+        size: height and width of all images in pixels; None: each keeps its own, and so do volumes.
+        dimensions: 2: every plane of a volume is an image; 3: volumes stay whole.
         keep_aspect: fit images in undistorted, with a dark margin.
         crop: fill the canvas with the centre of each image, undistorted.
         spacing: millimetres per pixel to bring images to, before they are padded or cut to the size; for sources that
-            have one.
+            have one. Of whole volumes between planes, rows and columns.
         grey: colours become grey (`sfumato.data.channels`), else a set with some coloured images is all RGB.
         intensity: which numbers become black and white; see `sfumato.data.intensity`.
         window: black and white in stored numbers, for the rule `window`.
@@ -30,9 +31,10 @@ class PreparationSettings:
     """
 
     size: tuple[int, int] | None
+    dimensions: Literal[2, 3] = 2
     keep_aspect: bool = False
     crop: bool = False
-    spacing: float | None = None
+    spacing: float | tuple[float, float, float] | None = None
     grey: bool = False
     intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto"
     window: tuple[float, float] | None = None

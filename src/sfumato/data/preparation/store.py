@@ -48,10 +48,9 @@ class ArrayForm(NamedTuple):
     rule: MaskRule | None
     readers: int
 
-    def size(self, row: DecodedCase) -> tuple[int, int]:
-        """Height and width of a case in the arrays."""
-        assert row.facts.image is not None
-        return self.canvas.place(row.facts.image.size, row.facts.image.spacing).canvas
+    def size(self, row: DecodedCase) -> tuple[int, ...]:
+        """Height and width of a case in the arrays; of a whole volume its planes before them."""
+        return row.placed(self.canvas).canvas
 
 
 class _Part(NamedTuple):
@@ -96,7 +95,7 @@ def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
         raise ResourceError(finding, remedy="free some space, or write to another disk")
 
 
-def create(folder: Path, sizes: Sequence[tuple[int, int]], form: ArrayForm) -> Arrays:
+def create(folder: Path, sizes: Sequence[tuple[int, ...]], form: ArrayForm) -> Arrays:
     """Make the files for cases of these sizes: with an axis for each side where all have one, else flat."""
     images, masks = folder / "images.npy", folder / "masks.npy"
     if form.canvas.size is None:
@@ -212,7 +211,7 @@ def kept_chunks(
 ) -> list[_Part]:
     """The chunks with the places of their cases among those that are kept."""
     places, done = list[int | None](), 0
-    for row, keep in zip(chain.from_iterable(rows), kept, strict=True):
+    for row, keep in zip(chain.from_iterable(rows), kept, strict=False):  # of whole volumes, all are kept
         places.append(done if keep else None)
         done += keep * math.prod(form.size(row))
     return [

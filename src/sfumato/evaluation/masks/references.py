@@ -123,12 +123,12 @@ def read_references(source: Path, pool: WorkerPool) -> References:
 
 def _of_dataset(source: Path) -> References:
     dataset = Dataset.open(source)
-    refuse_hidden(source, _masks(dataset.cases))
+    refuse_hidden(source, _masks(dataset.planes))
     if dataset.spec.mask_rule is None:
         raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
     return References(
-        cases=dataset.cases,
-        units=_by_id(dataset.cases),
+        cases=dataset.planes,
+        units=_by_id(dataset.planes),
         meaning=MaskMeaning(dataset.spec.mask_rule, dataset.spec.mask_classes),
         millimetres=_millimetres(source),
     )
