@@ -33,7 +33,7 @@ def segment(
     model: Path,
     source: Path | None = None,
     /,
-    *,
+    *more: Path,
     out: Path,
     samples: Count | None = None,
     sampling: SamplingFlags = AS_TRAINED,
@@ -59,6 +59,8 @@ def segment(
     Args:
         model: A run folder or a model.safetensors. If the run has a deterministic twin, its masks go to OUT/twin.
         source: An image, a volume, a folder of either, a DICOM series, or a dataset.
+        more: Where several models are given, such as run-fold*, the source is the last one: each model draws as many
+            members, and their mean decides.
         out: The folder to write.
         samples: Members of the ensemble; more than one also writes members/.
         sampling: How each member is drawn.
@@ -82,12 +84,13 @@ def segment(
         dry_run: Only say what would be read and written.
     """
     writing = Writing(save=parse_extras(save), form=format, link=link)
+    models, source = _models(model, source, more, interactive=interactive)
     if interactive:
         if shard is not None:
             raise UsageError("--shard with --interactive", expected="one of the two")
         choose_device(device)
         segmenter = Segmenter.of(
-            model,
+            models,
             samples=samples,
             sampling=sampling,
             start=start,
@@ -101,7 +104,7 @@ def segment(
     if source is None:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
     predicted = _segment(
-        model,
+        models,
         source,
         out=out,
         samples=samples,
@@ -128,6 +131,15 @@ def segment(
         "network_calls": predicted.network_calls,
         **predicted.summary,
     }
+
+
+def _models(
+    model: Path, source: Path | None, more: tuple[Path, ...], *, interactive: bool
+) -> tuple[Path | list[Path], Path | None]:
+    """The models and the source, which is the last one where somebody is not asked for it."""
+    if interactive:
+        return ([model, source, *more] if source else model), None
+    return ([model, source, *more[:-1]], more[-1]) if source and more else (model, source)
 
 
 def _look_first(summary: Mapping[str, Any]) -> str:

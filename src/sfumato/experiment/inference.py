@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -169,6 +169,15 @@ def predict(
                 members=members[k * count : (k + 1) * count],
                 trajectory=films.get(case.id),
             )
+
+
+def joined(streams: Sequence[Iterator[Ensemble]]) -> Iterator[Ensemble]:
+    """The ensembles of several models of the same cases, in the same order, as one of each case.
+
+    Pictures and trajectories are those of the first model.
+    """
+    for parts in zip(*streams, strict=True):
+        yield replace(parts[0], members=np.concatenate([part.members for part in parts]))
 
 
 class Member(NamedTuple):

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,10 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import Input, Spec, read_input, read_volume_input
 from sfumato.data.units import MaskFormat, Unit, counted_cases, units, whole_volumes
 from sfumato.data.volumes import as_volume
-from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.errors import DataError, UsageError, listed, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
-from sfumato.experiment.inference import predict
+from sfumato.experiment.inference import Ensemble, joined, predict
 from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_twin, members, warm_start
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import TWIN, Model
@@ -32,6 +32,7 @@ from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
+from sfumato.randomness import derive_seed
 from sfumato.training.processes import choose_device
 from sfumato.verbs.opened import opened_model, origin_of
 from sfumato.wording import counted
@@ -40,6 +41,9 @@ MASKS_AT_ONCE = 16
 """Masks drawn at once."""
 
 Split = Literal["train", "validation", "test"]
+
+Models = Model | Path | str | Sequence[Model | Path | str]
+"""A model by its place, or loaded; or those of several folds."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Segmenter:
         path: where it came from.
         drawing: how the ensemble of each case is drawn.
         twin: its deterministic twin.
+        others: models of other folds, whose members join the ensemble.
         guide: which weaker model guides, in the words of the person.
         postprocess: whether masks are repaired as validation chose.
     """
@@ -78,11 +83,32 @@ class Segmenter:
     path: Path
     drawing: MaskDrawing
     twin: Model | None = None
+    others: tuple["Segmenter", ...] = ()
     guide: str | None = None
     postprocess: Postprocess = "none"
 
     @classmethod
-    def of(
+    def of(cls, model: Models, *, seed: int = 0, **words: Any) -> "Segmenter":
+        """A model as it is to draw, or several of them, on the device that was chosen; see `segment`.
+
+        Args:
+            model: one, or those of several folds.
+            seed: of the first; those of the others are made from it.
+            **words: the other arguments of `segment` that say how masks are drawn.
+
+        Raises:
+            UsageError: models that do not fit together.
+        """
+        first, *more = (model,) if isinstance(model, Model | Path | str) else tuple(model)
+        segmenter = cls._of_one(first, seed=seed, **words)
+        seeds = (derive_seed(seed, "fold", number) for number in range(1, len(more) + 1))
+        others = tuple(cls._of_one(other, seed=its, **words) for other, its in zip(more, seeds, strict=True))
+        for other in others:
+            _refuse_unlike(segmenter.model, other.model)
+        return replace(segmenter, others=others)
+
+    @classmethod
+    def _of_one(
         cls,
         model: Model | Path | str,
         *,
@@ -94,7 +120,6 @@ class Segmenter:
         batch: int = MASKS_AT_ONCE,
         postprocess: Postprocess = "none",
     ) -> "Segmenter":
-        """A model as it is to draw, on the device that was chosen; see `segment`."""
         loaded, path = opened_model(model), origin_of(model)
         if loaded.recipe.task != "segment":
             raise UsageError(
@@ -149,14 +174,16 @@ class Segmenter:
             DataError: an image cannot be segmented.
             UsageError: the folder is not empty.
         """
-        wanted = units(self.cases(source), writing.form)
-        arm = _Arm("", self.model, self.drawing, writing, self.review, self.choice)
+        wanted = self.units(self.cases(source), writing.form)
+        arm = _Arm("", self.model, self.drawing, writing, self.review, self.choice, self.others)
         with output_folder(out, inputs=[source]) as folder:
             _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=source)
 
     @cached_property
     def review(self) -> ReviewOrder:
         """What the order of cases rests on; measured once where it is not known of this way of drawing."""
+        if self.others:
+            return ReviewOrder(None, f"{_TOGETHER}: ordered by their uncertainty")
         return order_review(self.model, self.path, self.drawing, guide=self.guide, dry_run=False)
 
     @cached_property
@@ -165,18 +192,24 @@ class Segmenter:
         return self._chosen(self.model, self.path, self.drawing, dry_run=False)
 
     def _chosen(self, model: Model, path: Path, drawing: MaskDrawing, *, dry_run: bool) -> PostprocessChoice | None:
-        """Where the person asks for it."""
+        """Where the person asks for it.
+
+        Raises:
+            UsageError: of several models.
+        """
         if self.postprocess == "none":
             return None
+        if self.others:
+            raise UsageError(f"--postprocess auto: {_TOGETHER}", remedy="--postprocess none, or one model")
         return choose_postprocessing(model, path, drawing, guide=self.guide, dry_run=dry_run)
 
     def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
         """The model, and its twin, whose one mask has nobody to disagree with."""
         order = partial(order_review, guide=self.guide, dry_run=dry_run)
-        review = order(self.model, self.path, self.drawing) if dry_run else self.review
+        review = order(self.model, self.path, self.drawing) if dry_run and not self.others else self.review
         choice = self._chosen(self.model, self.path, self.drawing, dry_run=True) if dry_run else self.choice
-        arms = [_Arm("", self.model, self.drawing, writing, review, choice)]
-        if self.twin is not None:
+        arms = [_Arm("", self.model, self.drawing, writing, review, choice, self.others)]
+        if self.twin is not None and not self.others:
             drawing, less = self.drawing.of_twin(self.twin), writing.without("information")
             review = order(self.twin, self.path / TWIN, drawing)
             choice = self._chosen(self.twin, self.path / TWIN, drawing, dry_run=dry_run)
@@ -184,8 +217,26 @@ class Segmenter:
         return arms
 
 
+_TOGETHER = "the models were never measured together on cases that none of them was trained on"
+
+
+def _refuse_unlike(model: Model, other: Model) -> None:
+    """Models whose masks cannot be put together.
+
+    Raises:
+        UsageError: they see other images, or mean other classes.
+    """
+    names = ("mask_classes", "dimensions", "size", "spacing", "keep_aspect", "crop", "channels", "slice_axis")
+    pairs = [(name, getattr(model.spec, name), getattr(other.spec, name)) for name in names]
+    if unlike := [f"{name}: {ours} and {theirs}" for name, ours, theirs in pairs if ours != theirs]:
+        raise UsageError(
+            f"{model.name} and {other.name} make no ensemble:\n{listed(unlike)}",
+            expected="models of the same data, such as those of the folds of a cross-validation",
+        )
+
+
 def segment(
-    model: Model | Path | str,
+    model: Models,
     source: Path | str,
     *,
     out: Path | str,
@@ -209,7 +260,8 @@ def segment(
 
     Args:
         model: a run folder, a model.safetensors, or a model that is loaded. If a run has a deterministic twin, the
-            masks of this go to OUT/twin.
+            masks of this go to OUT/twin. Or several, such as the runs of all folds: each draws as many members, and
+            their mean decides.
         source: an image, a volume, a folder of either, a DICOM series, or a dataset.
         out: the folder to write.
         samples: members of the ensemble; as the recipe says by default.
@@ -264,7 +316,7 @@ def segment(
             "ordered_by": arms[0].review.by,
             **_postprocess_asked(arms),
         },
-        **{arm.name or "model": arm.model.sha256 for arm in arms},
+        **{arm.name or "model": arm.sha256 for arm in arms},
     )
     work = ShardedJob(out=out, asked=asked, items=[arm.item(unit) for arm in arms for unit in wanted])
     claim = work.claim(overwrite=overwrite, inputs=[source], used=[segmenter.path])
@@ -274,8 +326,9 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
-    return Predicted(out, wanted, drawing.calls, read_summary(out) if work.is_done() else {})
+    calls = arms[0].calls
+    say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {counted(calls, 'network call')} each")
+    return Predicted(out, wanted, calls, read_summary(out) if work.is_done() else {})
 
 
 class _Arm(NamedTuple):
@@ -287,6 +340,17 @@ class _Arm(NamedTuple):
     writing: Writing
     review: ReviewOrder
     choice: PostprocessChoice | None
+    others: tuple[Segmenter, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights of all its models."""
+        return " ".join([self.model.sha256, *(other.model.sha256 for other in self.others)])
+
+    @property
+    def calls(self) -> int:
+        """Network calls for each image, of all its models."""
+        return self.drawing.calls + sum(other.drawing.calls for other in self.others)
 
     def item(self, unit: Unit) -> str:
         """What the ledger calls its mask of a unit."""
@@ -296,14 +360,15 @@ class _Arm(NamedTuple):
         """How its masks were drawn."""
         return {
             "process": self.model.recipe.process.kind,
-            "members": self.drawing.count,
+            "members": self.drawing.count + sum(other.drawing.count for other in self.others),
+            **({"models": [self.model.name, *(other.model.name for other in self.others)]} if self.others else {}),
             "sampler": self.drawing.each.sampler.name,
             "steps": self.drawing.each.sampler.steps,
             "start": "noise" if self.drawing.start is None else "twin",
             "tta": self.drawing.tta,
             "guidance": self.drawing.each.guidance.scale,
             "drawn": drawn_by(self.drawing.each),
-            "network_calls": self.drawing.calls,
+            "network_calls": self.calls,
         }
 
 
@@ -364,7 +429,20 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         origin=made_by(model, drawing.each, drawing.facts(), kind="predicted"),
         postprocess=None if arm.choice is None else arm.choice.postprocessing,
     )
-    drawn = predict(
+    recorded = writer.recorded(wanted)
+    streams = [_ensembles(model, drawing, todo, recorded)]
+    streams += [_ensembles(other.model, other.drawing, todo, recorded) for other in arm.others]
+    since = time.perf_counter()
+    for row in writer.write(todo, joined(streams) if arm.others else streams[0]):
+        before, since = since, time.perf_counter()
+        yield {**row, "seconds": since - before}
+
+
+def _ensembles(
+    model: Model, drawing: MaskDrawing, todo: Sequence[Unit], recorded: Container[str]
+) -> Iterator[Ensemble]:
+    """Of all that is drawn of some units by one model."""
+    return predict(
         model,
         drawing.each.sampler,
         [case for unit in todo for case in _drawn_cases(unit, model.spec)],
@@ -374,14 +452,10 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         guidance=drawing.each.guidance,
         start=drawing.start,
         tta=drawing.tta,
-        recorded=writer.recorded(wanted),
+        recorded=recorded,
         read=_reader(todo, model.spec),
         tell=say,
     )
-    since = time.perf_counter()
-    for row in writer.write(todo, drawn):
-        before, since = since, time.perf_counter()
-        yield {**row, "seconds": since - before}
 
 
 def _finish(arms: Sequence[_Arm], wanted: Sequence[Unit], finished: Finished, **words: Any) -> None:
@@ -400,7 +474,7 @@ def _write_tables(
     ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
     for count, row, rank in zip(drawn, rows, ranks, strict=True):
         del row["seconds"]  # to be the last column again
-        row.update(review_rank=int(rank), network_calls=count * arm.drawing.calls, seconds=round(count * seconds, 4))
+        row.update(review_rank=int(rank), network_calls=count * arm.calls, seconds=round(count * seconds, 4))
     _write_rows(folder, wanted, rows)
     summary = {
         "cases": len(wanted),
