@@ -53,7 +53,8 @@ def speed(options: argparse.Namespace) -> None:
     reference = monai_network(3, 2).eval()
     with torch.inference_mode():
         encoded = network.encode(image)
-        x, level = torch.randn(PIECE, 2, *[options.size // network.stride] * 2), torch.zeros(PIECE)
+        small = [options.size // side for side in network.stride]
+        x, level = torch.randn(PIECE, 2, *small), torch.zeros(PIECE)
         works: dict[str, Callable[[], object]] = {
             "E": lambda: network.encode(image[:1]),
             "D": lambda: network(x, level, Condition(encoded=encoded)),

@@ -12,9 +12,11 @@ from sfumato.builder.process import build_process
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
-from sfumato.networks.amortised import Amortised
+from sfumato.networks.amortised import Amortised, halvings_before
+from sfumato.networks.blocks import Dimensions
 from sfumato.networks.dit import DiT
 from sfumato.networks.foreign import DiffusersUNet, MonaiUNet, diffusers_unet
+from sfumato.networks.halving import Halvings, level_halvings
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.maskhead import MaskHead
 from sfumato.networks.measure import Call
@@ -33,6 +35,7 @@ from sfumato.recipe.network import (
     MaskHeadNetwork,
     OwnNetwork,
     PretrainedNetwork,
+    Resolutions,
     ScoreNetwork,
     SwinNetwork,
     ToldSteps,
@@ -42,6 +45,9 @@ from sfumato.recipe.network import (
 from sfumato.recipe.process import NoProcess
 from sfumato.tasks.pairs import Layout
 
+_OF_IMAGES = frozenset({"diffusers", "pretrained"})
+"""Kinds of networks that see images and no volumes."""
+
 
 def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Module:
     """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed.
@@ -50,50 +56,72 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
         recipe: every `auto` resolved.
         spec: the data.
         numbers: False builds only the shapes of its tensors (on torch's device meta), which takes no memory.
+
+    Raises:
+        UsageError: the network does not do this task or these data, or its measures do not fit together.
     """
-    shape, size = _shape(recipe, spec), seen_size(recipe, spec)
+    shape, size, spacing = _shape(recipe, spec), seen_size(recipe, spec), spec.voxel
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
-    ours = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
+    told = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
+    dimensions = dimensions_of(recipe, spec)
+    _refuse_volumes(recipe.network.kind, dimensions)
+    ours = {**told, "dimensions": dimensions}
     with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
             case UNetNetwork() as n:
-                network: nn.Module = UNet(**ours, **_stages(n, size))
+                network: nn.Module = UNet(**ours, **_stages(n, size, spacing))
             case ScoreNetwork() as n:
                 design = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}[n.kind]
-                network = ScoreUNet(design, **ours, **_stages(n, size))
+                network = ScoreUNet(design, **ours, **_stages(n, size, spacing))
             case MagnitudeNetwork() as n:
-                network = MagnitudeUNet(**ours, **_stages(n, size))
+                network = MagnitudeUNet(**ours, **_stages(n, size, spacing))
             case DiTNetwork() as n:
                 network = DiT(**ours, **_keywords(n))
             case SwinNetwork() as n:
                 network = SwinUNet(**ours, **_keywords(n))
             case MaskHeadNetwork() as n:
                 _refuse_no_logits(recipe)
-                network = MaskHead(**ours, **_keywords(n))
+                network = MaskHead(**ours, **_keywords(n), halvings=_halvings(n, size, spacing))
             case AmortisedNetwork() as n:
-                network = Amortised(**ours, **_amortised(recipe, n, spec))
+                network = Amortised(**ours, **_amortised(recipe, n, spec), halvings=_halvings(n, size, spacing))
             case ForeignNetwork() as n:
-                network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, size))
+                make = diffusers_unet if n.kind == "diffusers" else MonaiUNet
+                network = make(**shape, dimensions=dimensions, **_widths(n, size, None))
             case PretrainedNetwork() as n:
                 network = DiffusersUNet(**shape, config=n.config, gradient_checkpointing=n.gradient_checkpointing)
             case OwnNetwork() as n:
-                network = build_own(n.factory, options=n.options, shape=ours, size=size)
+                network = build_own(n.factory, options=n.options, shape=told, size=size)
             case _ as never:
                 assert_never(never)
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
 
 
 def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, ...]:
-    """The sides of what the network sees in training: a patch, or a whole image."""
+    """Height and width, of volumes planes before them, of what the network sees in training: a patch or all of it."""
     patch = recipe.data.patch
     return patch if isinstance(patch, tuple) else spec.common_size
+
+
+def dimensions_of(recipe: Recipe, spec: Spec) -> Dimensions:
+    """2 where the network sees images, 3 where it sees volumes."""
+    return 2 if len(seen_size(recipe, spec)) == 2 else 3
+
+
+def _refuse_volumes(kind: str, dimensions: Dimensions) -> None:
+    """Networks from elsewhere that know images alone."""
+    if dimensions == 3 and kind in _OF_IMAGES:
+        raise UsageError(
+            f"network.kind={kind} for volumes: it is made for images",
+            expected="a network that sees three dimensions",
+            remedy="--set network.kind=unet",
+        )
 
 
 def build_call(recipe: Recipe, spec: Spec) -> Call:
     """What one call of the network takes."""
     shape = _shape(recipe, spec)
-    labelled, stride, size = bool(shape["classes"]), state_stride(recipe) or 1, seen_size(recipe, spec)
+    labelled, stride, size = bool(shape["classes"]), state_stride(recipe, spec) or 1, seen_size(recipe, spec)
     return Call(shape["channels_in"], shape["channels_condition"], size, labelled=labelled, stride=stride)
 
 
@@ -173,18 +201,23 @@ def _amortised(recipe: Recipe, n: AmortisedNetwork, spec: Spec) -> dict[str, Any
     return {**keywords, "channels_mask": len(spec.mask_classes), "logits": _scores(recipe), "twin": twin}
 
 
-def state_stride(recipe: Recipe) -> int | None:
-    """Side in pixels of what is one pixel of the state, of a network that sees an image once; None for any other."""
-    if not isinstance(recipe.network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
+def state_stride(recipe: Recipe, spec: Spec) -> tuple[int, ...] | None:
+    """Sides in pixels of what is one pixel of the state, of a network that sees an image once; None for any other."""
+    network = recipe.network
+    if not isinstance(network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
         return None
-    assert recipe.network.stride != "auto", "the plan resolves every auto"
-    return recipe.network.stride
+    assert network.stride != "auto", "the plan resolves every auto"
+    size = seen_size(recipe, spec)
+    between = Halvings.of(_halvings(network, size, spec.voxel), levels=_levels(network), dimensions=len(size))
+    return between.sides(halvings_before(network.stride))
 
 
 def draws_of(recipe: Recipe) -> int:
     """Masks drawn of each image in a training step."""
     network = recipe.network
-    return network.draws if isinstance(network, AmortisedNetwork) and state_stride(recipe) is not None else 1
+    if not isinstance(network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
+        return 1
+    return network.draws
 
 
 def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:
@@ -194,22 +227,46 @@ def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:
     return keywords
 
 
-def _stages(n: UNetNetwork | ScoreNetwork | MagnitudeNetwork, size: Sequence[int]) -> dict[str, Any]:
+def _stages(
+    n: UNetNetwork | ScoreNetwork | MagnitudeNetwork, size: Sequence[int], spacing: Sequence[float] | None
+) -> dict[str, Any]:
     """The keywords of our U-Nets."""
-    return {**_widths(n, size), "dropout": n.dropout, "gradient_checkpointing": n.gradient_checkpointing}
+    halvings = _halvings(n, size, spacing)
+    others = {"dropout": n.dropout, "gradient_checkpointing": n.gradient_checkpointing, "halvings": halvings}
+    return {**_widths(n, size, halvings), **others}
 
 
-def _widths(n: Widths, size: Sequence[int]) -> dict[str, Any]:
+def _widths(n: Widths, size: Sequence[int], halvings: Sequence[Sequence[int]] | None) -> dict[str, Any]:
     """The keywords that every U-Net of levels takes."""
     assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
     assert n.attention != "auto", "the plan resolves every auto"
-    levels = _attention_levels(n.attention, size, len(n.multipliers))
+    between = Halvings.of(halvings, levels=len(n.multipliers), dimensions=len(size))
+    levels = _attention_levels(n.attention, size, between)
     return {"channels": n.channels, "multipliers": n.multipliers, "blocks": n.blocks, "attention": levels}
 
 
-def _attention_levels(sides: Sequence[int], size: Sequence[int], levels: int) -> tuple[int, ...]:
-    """The levels whose longer side is one of `sides` pixels (rounded up)."""
-    return tuple(level for level in range(levels) if -(-max(size) // 2**level) in sides)
+def _attention_levels(wished: Sequence[int], size: Sequence[int], between: Halvings) -> tuple[int, ...]:
+    """The levels whose longest side is one of the wished (rounded up)."""
+    levels = range(len(between.factors) + 1)
+    longest = (
+        max(-(-length // side) for length, side in zip(size, between.sides(level), strict=True)) for level in levels
+    )
+    return tuple(level for level, side in zip(levels, longest, strict=True) if side in wished)
+
+
+def _halvings(
+    n: Resolutions, size: Sequence[int], spacing: Sequence[float] | None
+) -> tuple[tuple[int, ...], ...] | None:
+    """By how much each axis is divided between the levels of a network; those of its stem come first."""
+    return level_halvings(size, spacing, _levels(n))
+
+
+def _levels(n: Resolutions) -> int:
+    """Levels from full resolution down, with those that a stem passes over."""
+    assert n.multipliers != "auto", "the plan resolves every auto"
+    stem = n.stem if isinstance(n, AmortisedNetwork) else 1
+    assert stem != "auto", "the plan resolves every auto"
+    return len(n.multipliers) + halvings_before(stem)
 
 
 def self_condition(recipe: Recipe, spec: Spec) -> int:

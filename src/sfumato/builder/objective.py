@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from sfumato.builder.network import dimensions_of
 from sfumato.data.spec import Spec
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.deterministic import Deterministic
@@ -56,7 +57,8 @@ def build_adversary(recipe: Recipe, spec: Spec, *, device: str) -> Adversary | N
         return None
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(train.seed)
-        network = Discriminator(channels_image=spec.channels, classes=len(spec.mask_classes)).to(device)
+        dimensions, classes = dimensions_of(recipe, spec), len(spec.mask_classes)
+        network = Discriminator(channels_image=spec.channels, classes=classes, dimensions=dimensions).to(device)
     factor = weights.adversarial_learning_rate / train.learning_rate
     optimizer = make_optimizer(network, learning_rate=train.learning_rate, betas=(0.5, 0.99), factors={"*": factor})
     return Adversary(network, optimizer)

@@ -70,7 +70,7 @@ def build_task(
                 self_condition=recipe.train.self_condition,
                 metric="iou" if metric == "iou" else "dice",
                 patches=build_patches(recipe, dataset),
-                stride=state_stride(recipe),
+                stride=state_stride(recipe, dataset.spec),
                 draws=draws_of(recipe),
                 device=device,
             )

@@ -23,6 +23,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.process import Condition, Denoise, EncodedImages
 from sfumato.typing import Data, Output
 
@@ -75,13 +76,13 @@ class Windows:
         canvas: its spatial size.
         window: their sides; on a shorter axis they are as long as the axis.
         overlap: share of a window that the next one covers too, at least.
-        step: windows begin at multiples of it, and it divides the sides of canvas and windows.
+        step: windows begin at multiples of it, on each axis, and it divides the sides of canvas and windows.
     """
 
     canvas: tuple[int, ...]
     window: tuple[int, ...]
     overlap: float = OVERLAP
-    step: int = 1
+    step: PerAxis = 1
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -92,19 +93,24 @@ class Windows:
     def places(self) -> list["Place"]:
         """Where each window lies, the last axis fastest."""
         axes = [
-            [slice(start, start + side) for start in starts(length, side, self.overlap, self.step)]
-            for length, side in zip(self.canvas, self.size, strict=True)
+            [slice(start, start + side) for start in starts(length, side, self.overlap, step)]
+            for length, side, step in self._axes
         ]
         return [(..., *place) for place in product(*axes)]
 
     def weights(self, like: Tensor) -> Iterator[Tensor]:
         """The weights of each window, of its size, in the dtype and on the device of `like`."""
-        axes = [_axis_weights(*each, self.overlap, self.step) for each in zip(self.canvas, self.size, strict=True)]
+        axes = [_axis_weights(length, side, self.overlap, step) for length, side, step in self._axes]
         for each in product(*axes):
             whole = each[0]
             for axis in each[1:]:
                 whole = whole[..., None] * axis
             yield whole.to(like)
+
+    @property
+    def _axes(self) -> list[tuple[int, int, int]]:
+        """Length, side of a window and step of each axis."""
+        return list(zip(self.canvas, self.size, per_axis(self.step, len(self.canvas)), strict=True))
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Ch
         *(Choice(*each) for each in in_images(recipe, cases)[1]),
         *_length(recipe),
         *_metric(recipe),
-        *_network(recipe, max(size), device=device),
+        *_network(recipe, size, device=device),
         *_augment(recipe, found.modality, patches=patches),
         *_batch(recipe, size, cases=cases, device=device),
         *_folds(recipe, found.cases),
@@ -86,7 +86,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
-        *_network(recipe, max(seen), device=device),
+        *_network(recipe, seen, device=device),
         *_augment(recipe, dataset.spec.modality, patches=bool(patches) or isinstance(recipe.data.patch, tuple)),
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
@@ -212,9 +212,9 @@ def _metric(recipe: Recipe) -> list[Choice]:
     return [Choice("validate.metric", "loss", "on held-out images: it turns when the model starts to copy")]
 
 
-def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
+def _network(recipe: Recipe, seen: Sequence[int], *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
-    place = training_place(side, device=device)
+    place = training_place(max(seen), dimensions=len(seen), device=device)
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
     return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
@@ -306,7 +306,7 @@ def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, ...], *, device
     """
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
-    stride = _stride(recipe, max(seen), device=device)
+    stride = _stride(recipe, seen, device=device)
 
     def strided(masks: np.ndarray) -> np.ndarray:
         for axis in range(-len(seen), 0):
@@ -342,12 +342,13 @@ def _share(dataset: Dataset, row: int, seen: tuple[int, ...]) -> float:
     return min(1.0, math.prod(seen) / math.prod(dataset.size(row)))
 
 
-def _stride(recipe: Recipe, side: int, *, device: str) -> int:
-    """Side in pixels of what is one pixel of the state."""
+def _stride(recipe: Recipe, seen: Sequence[int], *, device: str) -> int:
+    """Side in pixels of what is one pixel of the state, of the axes that are halved every time."""
     if not isinstance(recipe.network, AmortisedNetwork):
         return 1
     stride = recipe.network.stride
-    return int(SHAPES["amortised"][training_place(side, device=device)]["stride"]) if stride == "auto" else stride
+    place = training_place(max(seen), dimensions=len(seen), device=device)
+    return int(SHAPES["amortised"][place]["stride"]) if stride == "auto" else stride
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

@@ -15,9 +15,13 @@ correction, and where a process reads logits
 
 which is the own answer seen at stride s. E and D are the same pyramid: a U-Net whose way up is light, one block a level
 and sums in place of second inputs. E alone with its head is the deterministic twin.
+
+A stride is a power of 2 that counts halvings: of volumes an axis may be left out of some (`networks.halving`), so that
+stride 4 is blocks of 2 x 4 x 4 pixels, say. The stem makes the first of them, D goes on where the state is.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
@@ -26,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfumato.axes import PerAxis
 from sfumato.diffusion.loss import LEAST
 from sfumato.diffusion.process import Condition, DrawAnswers, EncodedImages
 from sfumato.errors import UsageError
@@ -44,6 +49,7 @@ from sfumato.networks.blocks import (
     zero,
 )
 from sfumato.networks.embedding import Embedding
+from sfumato.networks.halving import Halvings
 from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, Output, PerItem
 
@@ -74,6 +80,7 @@ class AmortisedSizes(NamedTuple):
         draw_channels: of D at its first level.
         dimensions: 2 or 3.
         recompute: whether blocks are computed again in the backward pass.
+        halvings: by how much each axis is divided from one stride to the next, 1 or 2, from stride 1 on; None: by 2.
     """
 
     widths: tuple[int, ...]
@@ -83,6 +90,25 @@ class AmortisedSizes(NamedTuple):
     draw_channels: int
     dimensions: Dimensions
     recompute: bool
+    halvings: Sequence[Sequence[int]] | None = None
+
+    @property
+    def between(self) -> Halvings:
+        """What happens to each axis between the strides 1, 2, 4, ..., of which E begins at its stem."""
+        levels = halvings_before(self.stem) + len(self.widths)
+        return Halvings.of(self.halvings, levels=levels, dimensions=self.dimensions)
+
+    def sides(self, stride: int) -> tuple[int, ...]:
+        """Sides in pixels of what is one pixel at a stride."""
+        return self.between.sides(halvings_before(stride))
+
+    def kernel(self, stride: int) -> tuple[int, ...]:
+        """Sides of the convolutions at a stride."""
+        return self.between.kernel(halvings_before(stride))
+
+    def block(self, stride: int) -> tuple[int, ...]:
+        """Sides of a block of the pixels at a stride that is one pixel at the next."""
+        return self.between.factors[halvings_before(stride)]
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -99,7 +125,8 @@ class AmortisedSizes(NamedTuple):
         """Refuse what does not fit together.
 
         Raises:
-            UsageError: no level or block, a stem that is none, or a stride beyond which E has no two levels.
+            UsageError: no level or block, a stem that is none, a stride beyond which E has no two levels, or halvings
+                of other strides or axes.
         """
         if not self.widths or self.blocks < 1 or self.stem not in STEMS:
             raise UsageError(
@@ -113,37 +140,53 @@ class AmortisedSizes(NamedTuple):
                 expected=f"one of {fitting or 'more levels'}, behind which the encoder has {DRAWN_LEVELS} levels more",
                 remedy="change network.stride, network.stem or the number of network.multipliers",
             )
+        _ = self.between
+
+
+def halvings_before(stride: int) -> int:
+    """How many halvings lead to a stride."""
+    return stride.bit_length() - 1
 
 
 class Pyramid(nn.Module):
     """Down by means of neighbours, up by nearest neighbours that are added; see the head of this file.
 
     Args:
-        sizes: dimensions, and whether blocks are computed again in the backward pass.
+        sizes: dimensions, halvings, and whether blocks are computed again in the backward pass.
         widths: channels of each level, the finest first.
         blocks: residual blocks of each level on the way down.
+        stride: of its first level.
         modulated: whether an embedding modulates the blocks.
 
     Attributes:
         entered: channels with which each level begins.
     """
 
-    def __init__(self, sizes: AmortisedSizes, widths: Sequence[int], *, blocks: Sequence[int], modulated: bool) -> None:
+    def __init__(
+        self, sizes: AmortisedSizes, widths: Sequence[int], *, blocks: Sequence[int], stride: int, modulated: bool
+    ) -> None:
         super().__init__()
         self.recompute = sizes.recompute
+        strides = [stride * 2**level for level in range(len(widths))]
+        self.factors = [sizes.block(each) for each in strides[:-1]]
 
-        def block(channels_in: int, width: int) -> ResidualBlock:
-            return ResidualBlock(channels_in, width, dimensions=sizes.dimensions, dropout=0.0, modulated=modulated)
+        def block(channels_in: int, width: int, stride: int) -> ResidualBlock:
+            kernel = sizes.kernel(stride)
+            return ResidualBlock(
+                channels_in, width, dimensions=sizes.dimensions, dropout=0.0, modulated=modulated, kernel=kernel
+            )
 
         self.entered = (widths[0], *widths[:-1])
         self.down = nn.ModuleList(
-            nn.ModuleList(block(first if index == 0 else width, width) for index in range(count))
-            for first, width, count in zip(self.entered, widths, blocks, strict=True)
+            nn.ModuleList(block(first if index == 0 else width, width, stride) for index in range(count))
+            for first, width, count, stride in zip(self.entered, widths, blocks, strides, strict=True)
         )
         self.narrow = nn.ModuleList(
             convolution(deeper, width, kernel=1, dimensions=sizes.dimensions) for width, deeper in pairwise(widths)
         )
-        self.up = nn.ModuleList(block(width, width) for width in widths[:-1])
+        self.up = nn.ModuleList(
+            block(width, width, stride) for width, stride in zip(widths[:-1], strides[:-1], strict=True)
+        )
 
     def forward(
         self, x: Data, modulations: Iterator[Tensor | None], beside: Sequence[Tensor] | None = None
@@ -151,13 +194,13 @@ class Pyramid(nn.Module):
         """Features of every level, the finest first; `beside` is added to what each level begins with."""
         levels: list[Tensor] = []
         for level, blocks in enumerate(self.down):
-            x = x if level == 0 else halve(x)
+            x = x if level == 0 else halve(x, self.factors[level - 1])
             x = x if beside is None else x + beside[level]
             for block in blocks.children():
                 x = checkpointed(block, next(modulations), x, recompute=self.recompute)
             levels.append(x)
         for level in reversed(range(len(self.up))):
-            x = levels[level] + double(self.narrow[level](levels[level + 1]))
+            x = levels[level] + double(self.narrow[level](levels[level + 1]), self.factors[level])
             levels[level] = checkpointed(self.up[level], next(modulations), x, recompute=self.recompute)
         return levels
 
@@ -182,9 +225,11 @@ class Amortised(nn.Module):
         logits: whether the process reads the output as logits of the mask, equation (4).
         twin: whether this is E alone: the state is zeros of full size, the output is E's answer.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+        halvings: by how much each axis is divided, 1 or 2, from full resolution to stride 2, from there to stride 4 and
+            so on, to the stride of E's last level; None: by 2.
 
     Attributes:
-        stride: of the state in pixels; 1 of a twin.
+        stride: sides in pixels of what is one pixel of the state, of each axis; 1 of a twin.
 
     Raises:
         UsageError: no image, or measures that do not fit together.
@@ -209,20 +254,25 @@ class Amortised(nn.Module):
         logits: bool = True,
         twin: bool = False,
         gradient_checkpointing: bool = False,
+        halvings: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         widths = tuple(channels * multiplier for multiplier in multipliers)
-        sizes = AmortisedSizes(widths, blocks, stem, stride, draw_channels, dimensions, gradient_checkpointing)
+        sizes = AmortisedSizes(
+            widths, blocks, stem, stride, draw_channels, dimensions, gradient_checkpointing, halvings
+        )
         sizes.check()
         if channels_condition < 1:
             raise UsageError("an amortised network without an image", expected="an image that is encoded once")
-        self.stride, self.stem, self.logits, self.twin = 1 if twin else stride, stem, logits, twin
+        self.logits, self.twin = logits, twin
+        self.stride, self.stem = sizes.sides(1 if twin else stride), sizes.sides(stem)
         self.memory_format = channels_last(dimensions)
-        self.multiple, self.channels_condition = sizes.strides[-1], channels_condition
-        self.look = _patches(channels_condition, widths[0], stem=stem, dimensions=dimensions)
-        self.encoder = Pyramid(sizes, widths, blocks=[blocks] * len(widths), modulated=False)
+        self.multiple, self.channels_condition = sizes.sides(sizes.strides[-1]), channels_condition
+        fine = sizes.kernel(stem)
+        self.look = _patches(channels_condition, widths[0], sides=self.stem, kernel=fine)
+        self.encoder = Pyramid(sizes, widths, blocks=[blocks] * len(widths), stride=stem, modulated=False)
         self.normalise = Normalisation(widths[0])
-        self.head = _to_blocks(widths[0], channels_mask, side=stem, dimensions=dimensions)
+        self.head = _to_blocks(widths[0], channels_mask, sides=self.stem, kernel=fine)
         if not twin:
             self.levels = sizes.drawn_levels
             self.draw = _Draw(sizes, channels_in, channels_out, classes=classes, augment_labels=augment_labels)
@@ -230,9 +280,11 @@ class Amortised(nn.Module):
                 _Projection(widths[level], entered, kernel=1, dimensions=dimensions)
                 for level, entered in zip(self.levels, self.draw.pyramid.entered, strict=True)
             )
-            self.tell_fine = _Projection(widths[0], FINE_CHANNELS, kernel=3, dimensions=dimensions)
-            self.read_estimate = convolution(channels_mask, FINE_CHANNELS, kernel=3, dimensions=dimensions, bias=False)
-            self.correct = _to_blocks(FINE_CHANNELS, channels_mask, side=stem, dimensions=dimensions)
+            self.tell_fine = _Projection(widths[0], FINE_CHANNELS, kernel=fine, dimensions=dimensions)
+            self.read_estimate = convolution(
+                channels_mask, FINE_CHANNELS, kernel=fine, dimensions=dimensions, bias=False
+            )
+            self.correct = _to_blocks(FINE_CHANNELS, channels_mask, sides=self.stem, kernel=fine)
             zero(self.correct)
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
 
@@ -289,7 +341,8 @@ class Amortised(nn.Module):
         told = encoded.repeated(len(x0_hat) // len(encoded.logits))
         fine = told.features[len(self.levels)]
         sizes = fine.shape[2:]
-        x0_hat = _filled(x0_hat.to(fine.dtype), [size * self.stem // self.stride for size in sizes])
+        coarse = [size * few // many for size, few, many in zip(sizes, self.stem, self.stride, strict=True)]
+        x0_hat = _filled(x0_hat.to(fine.dtype), coarse)
         mode = "bilinear" if fine.ndim == 4 else "trilinear"
         hidden = self.read_estimate(functional.interpolate(x0_hat, size=sizes, mode=mode)).add_(fine)
         correction = depth_to_space(self.correct(functional.relu_(hidden)), self.stem)
@@ -306,7 +359,7 @@ class Amortised(nn.Module):
         """Equation (2)."""
         told = encoded.repeated(len(x) // len(encoded.logits)).features
         beside = told[: len(self.levels)]
-        whole = [DRAW_STEM * size for size in beside[0].shape[2:]]
+        whole = [side * size for side, size in zip(self.draw.stem, beside[0].shape[2:], strict=True)]
         filled = _filled(x, whole).contiguous(memory_format=self.memory_format)
         output = crop(self.draw(filled, level, condition, beside), x.shape[2:])
         return output + told[-1] if self.logits else output
@@ -315,7 +368,7 @@ class Amortised(nn.Module):
 class _Projection(nn.Sequential):
     """Features for another part of the network, normalised first."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, dimensions: Dimensions) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: PerAxis, dimensions: Dimensions) -> None:
         super().__init__(
             Normalisation(channels_in), convolution(channels_in, channels_out, kernel=kernel, dimensions=dimensions)
         )
@@ -328,13 +381,14 @@ class _Draw(nn.Module):
         self, sizes: AmortisedSizes, channels_in: int, channels_out: int, *, classes: int, augment_labels: int
     ) -> None:
         super().__init__()
-        width, dimensions = sizes.draw_channels, sizes.dimensions
+        width, stride = sizes.draw_channels, DRAW_STEM * sizes.stride
+        self.stem, kernel = sizes.block(sizes.stride), sizes.kernel(stride)
         widths = tuple(width * 2**level for level in range(DRAWN_LEVELS))
         self.embed = Embedding(features=width, width=4 * width, classes=classes, augment_labels=augment_labels)
-        self.enter = _patches(channels_in, width, stem=DRAW_STEM, dimensions=dimensions)
-        self.pyramid = Pyramid(sizes, widths, blocks=DRAW_BLOCKS, modulated=True)
+        self.enter = _patches(channels_in, width, sides=self.stem, kernel=kernel)
+        self.pyramid = Pyramid(sizes, widths, blocks=DRAW_BLOCKS, stride=stride, modulated=True)
         self.normalise = Normalisation(width)
-        self.head = _to_blocks(width, channels_out, side=DRAW_STEM, dimensions=dimensions)
+        self.head = _to_blocks(width, channels_out, sides=self.stem, kernel=kernel)
         zero(self.head)
         self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
         self.modulate = nn.Linear(4 * width, sum(self.modulated))
@@ -343,21 +397,29 @@ class _Draw(nn.Module):
         """The output of (2), of the size of `x`."""
         modulations = iter(self.modulate(self.embed(level, condition)).split(self.modulated, dim=1))
         features = self.pyramid(self.enter(x), modulations, beside)
-        return depth_to_space(self.head(self.normalise(features[0])), DRAW_STEM)
+        return depth_to_space(self.head(self.normalise(features[0])), self.stem)
 
 
-def _patches(channels_in: int, channels_out: int, *, stem: int, dimensions: Dimensions) -> nn.Conv2d | nn.Conv3d:
-    """A convolution of stride `stem` that sees the block of each of its pixels and all blocks around it."""
-    kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
-    return kind(channels_in, channels_out, 3 * stem, stride=stem, padding=stem)
+def _patches(
+    channels_in: int, channels_out: int, *, sides: Sequence[int], kernel: Sequence[int]
+) -> nn.Conv2d | nn.Conv3d:
+    """A convolution whose stride is a block: each pixel sees its block and, of a `kernel` of 3, those beside it."""
+    kind: Callable[..., nn.Conv2d | nn.Conv3d] = nn.Conv2d if len(sides) == 2 else nn.Conv3d
+    seen = tuple(side * blocks for side, blocks in zip(sides, kernel, strict=True))
+    before = tuple(side * (blocks // 2) for side, blocks in zip(sides, kernel, strict=True))
+    return kind(channels_in, channels_out, seen, stride=tuple(sides), padding=before)
 
 
-def _to_blocks(channels_in: int, channels_out: int, *, side: int, dimensions: Dimensions) -> nn.Conv2d | nn.Conv3d:
+def _to_blocks(
+    channels_in: int, channels_out: int, *, sides: Sequence[int], kernel: Sequence[int]
+) -> nn.Conv2d | nn.Conv3d:
     """A convolution before `depth_to_space`; at first all pixels of a block say the same (Aitken et al. 2017)."""
-    convolve = convolution(channels_in, channels_out * side**dimensions, kernel=3, dimensions=dimensions)
+    dimensions: Dimensions = 2 if len(sides) == 2 else 3
+    pixels = math.prod(sides)
+    convolve = convolution(channels_in, channels_out * pixels, kernel=kernel, dimensions=dimensions)
     with torch.no_grad():
         for parameter in convolve.parameters():
-            parameter.copy_(parameter[:: side**dimensions].repeat_interleave(side**dimensions, 0))
+            parameter.copy_(parameter[::pixels].repeat_interleave(pixels, 0))
     return convolve
 
 

@@ -11,6 +11,7 @@ Two more choices follow from measuring (`benchmarks/network.py --profile`):
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
 from sfumato.networks.normalisation import EPSILON, Normalisation, groups_of, largest_divisor
@@ -34,11 +36,19 @@ def channels_last(dimensions: Dimensions) -> torch.memory_format:
 
 
 def convolution(
-    channels_in: int, channels_out: int, *, kernel: int, dimensions: Dimensions, bias: bool = True, margin: int = 0
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: PerAxis,
+    dimensions: Dimensions,
+    bias: bool = True,
+    margin: PerAxis = 0,
 ) -> nn.Conv2d | nn.Conv3d:
-    """A convolution that keeps the spatial size (odd `kernel`), with `margin` pixels more on every side."""
-    kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
-    return kind(channels_in, channels_out, kernel, padding=kernel // 2 + margin, bias=bias)
+    """A convolution that keeps the spatial size (odd `kernel`), with `margin` pixels more on either side of an axis."""
+    sides, more = per_axis(kernel, dimensions), per_axis(margin, dimensions)
+    padding = tuple(side // 2 + beyond for side, beyond in zip(sides, more, strict=True))
+    kind: Callable[..., nn.Conv2d | nn.Conv3d] = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    return kind(channels_in, channels_out, sides, padding=padding, bias=bias)
 
 
 def zero(module: nn.Module) -> None:
@@ -63,9 +73,10 @@ def checkpointed(block: nn.Module, *inputs: Tensor | None, recompute: bool) -> T
     return result
 
 
-def pad_to_multiple(x: Data, multiple: int) -> Float[Tensor, "b c *padded"]:
-    """Repeat the last row, column (and slice) until every size is a multiple of `multiple`; `crop` undoes it."""
-    missing = [-size % multiple for size in x.shape[2:]]
+def pad_to_multiple(x: Data, multiple: PerAxis) -> Float[Tensor, "b c *padded"]:
+    """Repeat the last row, column (and slice) until every size is a multiple of its `multiple`; `crop` undoes it."""
+    sizes = x.shape[2:]
+    missing = [-size % each for size, each in zip(sizes, per_axis(multiple, len(sizes)), strict=True)]
     if not any(missing):
         return x
     return functional.pad(x, [amount for size in reversed(missing) for amount in (0, size)], mode="replicate")
@@ -116,6 +127,7 @@ class Entrance(nn.Module):
         channels_out: channels of the block.
         dimensions: 2 or 3.
         bias: whether this input brings the biases of the sum.
+        kernel: sides of the convolution.
         resample: changes the size of what is convolved and of what passes by.
         projected: whether the shortcut is a matrix even where the number of channels stays.
     """
@@ -128,13 +140,14 @@ class Entrance(nn.Module):
         channels_out: int,
         dimensions: Dimensions,
         bias: bool,
+        kernel: PerAxis = 3,
         resample: nn.Module | None = None,
         projected: bool = False,
     ) -> None:
         super().__init__()
         self.normalise = Normalisation(channels_in)
         self.resample = nn.Identity() if resample is None else resample
-        self.convolve = convolution(channels_in, channels_out, kernel=3, dimensions=dimensions, bias=bias)
+        self.convolve = convolution(channels_in, channels_out, kernel=kernel, dimensions=dimensions, bias=bias)
         self.shortcut: nn.Module = nn.Identity()
         if projected or channels_all != channels_out:
             self.shortcut = convolution(channels_in, channels_out, kernel=1, dimensions=dimensions, bias=bias)
@@ -158,6 +171,7 @@ class ResidualBlock(nn.Module):
         dimensions: 2 or 3.
         dropout: probability that a hidden feature is dropped in training.
         modulated: whether an embedding modulates it; else scale and shift are learned, and it takes None.
+        kernel: sides of the convolutions.
 
     Source: Dhariwal & Nichol 2021 (ADM), without its resampling inside the block.
     """
@@ -171,6 +185,7 @@ class ResidualBlock(nn.Module):
         dimensions: Dimensions,
         dropout: float,
         modulated: bool = True,
+        kernel: PerAxis = 3,
     ) -> None:
         super().__init__()
         self.channels_out = channels_out
@@ -182,12 +197,13 @@ class ResidualBlock(nn.Module):
                 channels_out=channels_out,
                 dimensions=dimensions,
                 bias=index == 0,
+                kernel=kernel,
             )
             for index, channels in enumerate(inputs)
         )
         self.normalise = Normalisation(channels_out, modulated=modulated)
         self.dropout = nn.Dropout(dropout)
-        self.convolve = convolution(channels_out, channels_out, kernel=3, dimensions=dimensions)
+        self.convolve = convolution(channels_out, channels_out, kernel=kernel, dimensions=dimensions)
         zero(self.convolve)
 
     def forward(self, modulation: Tensor | None, *inputs: Tensor) -> Tensor:
@@ -228,54 +244,75 @@ class Attention(nn.Module):
         return result
 
 
-def halve(x: Data) -> Float[Tensor, "b c *half"]:
-    """Half the size: the mean of neighbours."""
-    half: Tensor = functional.avg_pool2d(x, 2) if x.ndim == 4 else functional.avg_pool3d(x, 2)
+def halve(x: Data, factor: PerAxis = 2) -> Float[Tensor, "b c *half"]:
+    """Half the size, or on each axis divided by 1 or 2: the mean of neighbours."""
+    sides = per_axis(factor, x.ndim - 2)
+    half: Tensor = functional.avg_pool2d(x, sides) if x.ndim == 4 else functional.avg_pool3d(x, sides)
     return half
 
 
-def double(x: Data) -> Float[Tensor, "b c *double"]:
-    """Twice the size: the nearest neighbour."""
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+def double(x: Data, factor: PerAxis = 2) -> Float[Tensor, "b c *double"]:
+    """Twice the size, or on each axis times 1 or 2: the nearest neighbour."""
+    return functional.interpolate(
+        x, scale_factor=[float(each) for each in per_axis(factor, x.ndim - 2)], mode="nearest"
+    )
 
 
-def block_mean(x: Data, side: int) -> Float[Tensor, "b c *blocks"]:
-    """The mean of each block of `side` pixels along every axis; of what there is of it at the far borders."""
+def block_mean(x: Data, side: PerAxis) -> Float[Tensor, "b c *blocks"]:
+    """The mean of each block of `side` pixels along an axis; of what there is of it at the far borders."""
     pool = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool3d
-    mean: Tensor = pool(x, side, ceil_mode=True)
+    mean: Tensor = pool(x, per_axis(side, x.ndim - 2), ceil_mode=True)
     return mean
 
 
-def depth_to_space(x: Data, side: int) -> Float[Tensor, "b fewer *larger"]:
-    """(b, c * side^n, *space) -> (b, c, side * *space): every pixel becomes a block with channels of its own."""
-    axes = x.ndim - 2
-    channels = x.shape[1] // side**axes
-    apart = x.reshape(len(x), channels, *[side] * axes, *x.shape[2:])  # sides of all axes, then sizes of all axes
+def depth_to_space(x: Data, side: PerAxis) -> Float[Tensor, "b fewer *larger"]:
+    """(b, c * product of sides, *space) -> (b, c, *space * sides): a pixel becomes a block with channels of its own."""
+    axes, sizes = x.ndim - 2, x.shape[2:]
+    sides = per_axis(side, axes)
+    channels = x.shape[1] // math.prod(sides)
+    apart = x.reshape(len(x), channels, *sides, *sizes)
     order = [place for axis in range(2, 2 + axes) for place in (axis + axes, axis)]
-    return apart.permute(0, 1, *order).reshape(len(x), channels, *(side * size for size in x.shape[2:]))
+    larger = [size * each for size, each in zip(sizes, sides, strict=True)]
+    return apart.permute(0, 1, *order).reshape(len(x), channels, *larger)
 
 
 class Downsample(nn.Module):
-    """Half the size: mean of neighbours, then a convolution (as costly as a strided one, and faster)."""
+    """Half the size: mean of neighbours, then a convolution (as costly as a strided one, and faster).
 
-    def __init__(self, channels: int, *, dimensions: Dimensions) -> None:
+    Args:
+        channels: of input and output.
+        dimensions: 2 or 3.
+        factor: by which each axis is divided, 1 or 2.
+        kernel: sides of the convolution, which is at the smaller size.
+    """
+
+    def __init__(self, channels: int, *, dimensions: Dimensions, factor: PerAxis = 2, kernel: PerAxis = 3) -> None:
         super().__init__()
-        self.convolve = convolution(channels, channels, kernel=3, dimensions=dimensions)
+        self.factor = factor
+        self.convolve = convolution(channels, channels, kernel=kernel, dimensions=dimensions)
 
     def forward(self, x: Data) -> Tensor:
-        """(b, c, *space) -> (b, c, *space / 2)."""
-        result: Tensor = self.convolve(halve(x))
+        """(b, c, *space) -> (b, c, *space / factor)."""
+        result: Tensor = self.convolve(halve(x, self.factor))
         return result
 
 
 class Upsample(nn.Module):
-    """Twice the size: nearest neighbour, then a convolution."""
+    """Twice the size: nearest neighbour, then a convolution.
 
-    def __init__(self, channels: int, *, dimensions: Dimensions) -> None:
+    Args:
+        channels: of input and output.
+        dimensions: 2 or 3.
+        factor: by which each axis is multiplied, 1 or 2.
+        kernel: sides of the convolution, which is at the larger size.
+    """
+
+    def __init__(self, channels: int, *, dimensions: Dimensions, factor: PerAxis = 2, kernel: PerAxis = 3) -> None:
         super().__init__()
-        self.convolve = convolution(channels, channels, kernel=3, dimensions=dimensions)
+        self.factor = factor
+        self.convolve = convolution(channels, channels, kernel=kernel, dimensions=dimensions)
 
     def forward(self, x: Data) -> Tensor:
-        """(b, c, *space) -> (b, c, 2 * *space)."""
-        result: Tensor = self.convolve(double(x))
+        """(b, c, *space) -> (b, c, factor * *space)."""
+        result: Tensor = self.convolve(double(x, self.factor))
         return result

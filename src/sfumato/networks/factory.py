@@ -48,9 +48,9 @@ def network_factory(function: Marked) -> Marked:
 
     Args:
         function: takes the keywords channels_in, channels_out, channels_condition, classes, augment_labels (0 where
-            there is none), size (h, w), and the options of the recipe. Its network is called as
-            `network(x, level, condition)`: the state (b, channels_in, h, w), ln(sigma / alpha) / 4 of each item, and a
-            `Condition` with image and label (`classes` or None: no class); it returns (b, channels_out, h, w).
+            there is none), size (h, w) or of volumes (d, h, w), and the options of the recipe. Its network is called as
+            `network(x, level, condition)`: the state (b, channels_in, *size), ln(sigma / alpha) / 4 of each item, and a
+            `Condition` with image and label (`classes` or None: no class); it returns (b, channels_out, *size).
             It may be called more than once, also with `torch.device("meta")`, on which nothing is computed.
     """
     setattr(function, _MARK, True)

@@ -31,6 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.process import Condition
 from sfumato.networks.blocks import (
     Dimensions,
@@ -93,7 +94,7 @@ class Filters(nn.Module):
     Args:
         channels_in: number of inputs.
         channels_out: number of filters.
-        kernel: side of a filter; None for a matrix over the last dimension.
+        kernel: sides of a filter; None for a matrix over the last dimension.
         dimensions: 2 or 3; spatial dimensions of a convolution.
         factor: what the result is multiplied with.
     """
@@ -103,13 +104,14 @@ class Filters(nn.Module):
         channels_in: int,
         channels_out: int,
         *,
-        kernel: int | None = None,
+        kernel: PerAxis | None = None,
         dimensions: Dimensions = 2,
         factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.kernel, self.factor = kernel, factor
-        sides = () if kernel is None else (kernel,) * dimensions
+        self.factor = factor
+        sides = () if kernel is None else per_axis(kernel, dimensions)
+        self.padding = [side // 2 for side in sides]
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in, *sides))
         self.constrain()
 
@@ -119,10 +121,10 @@ class Filters(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The filters applied to `x`."""
-        if self.kernel is None:
+        if not self.padding:
             return functional.linear(x, self.filters())
         convolve = functional.conv2d if self.weight.ndim == 4 else functional.conv3d
-        result: Tensor = convolve(x, self.filters(), padding=self.kernel // 2)
+        result: Tensor = convolve(x, self.filters(), padding=self.padding)
         return result
 
     @torch.no_grad()
@@ -198,17 +200,17 @@ class MagnitudeStage(nn.Module):
 
     def __init__(self, place: StageSpec, *, plan: UNetSizes) -> None:
         super().__init__()
-        self.size, self.encoder = place.size, place.side == "encoder"
+        self.size, self.factor, self.encoder = place.size, place.factor, place.side == "encoder"
         received, width = place.channels_in + place.channels_skip, place.channels_out
         make = partial(Filters, dimensions=plan.dimensions)
         self.kept = 1.0 if received != width and not self.encoder else KEPT  # else within the shortcut
         self.shortcut: Filters | None = None
         if received != width:
             self.shortcut = make(received, width, kernel=1, factor=1.0 if self.encoder else KEPT)
-        self.enter = make(width if self.encoder else received, width, kernel=3, factor=1 / SILU)
+        self.enter = make(width if self.encoder else received, width, kernel=place.kernel, factor=1 / SILU)
         self.gain = nn.Parameter(torch.zeros(()))
         self.dropout = nn.Dropout(plan.dropout)
-        self.leave = make(width, width, kernel=3, factor=ADDED / SILU)
+        self.leave = make(width, width, kernel=place.kernel, factor=ADDED / SILU)
         self.attention: MagnitudeAttention | None = None
         if place.attention:
             self.attention = MagnitudeAttention(width, head_channels=plan.head_channels)
@@ -230,7 +232,7 @@ class MagnitudeStage(nn.Module):
     def _resized(self, x: Data) -> Tensor:
         if self.size == "same":
             return x
-        return halve(x) if self.size == "half" else double(x)
+        return halve(x, self.factor) if self.size == "half" else double(x, self.factor)
 
 
 class MagnitudeUNet(nn.Module):
@@ -250,9 +252,10 @@ class MagnitudeUNet(nn.Module):
         head_channels: width of an attention head.
         dropout: probability that a hidden feature is dropped in training.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+        halvings: by how much each axis is divided from one level to the next, 1 or 2, the finest first; None: by 2.
 
     Raises:
-        UsageError: attention at a level that does not exist, no level, or no block.
+        UsageError: attention at a level that does not exist, no level, no block, or halvings of other levels or axes.
     """
 
     def __init__(
@@ -271,6 +274,7 @@ class MagnitudeUNet(nn.Module):
         head_channels: int = 64,
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
+        halvings: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         plan = UNetSizes(
@@ -281,16 +285,17 @@ class MagnitudeUNet(nn.Module):
             dimensions=dimensions,
             dropout=dropout,
             recompute=gradient_checkpointing,
+            halvings=halvings,
         )
-        first, widest = plan.widths[0], max(plan.widths)
+        first, widest, kernel = plan.widths[0], max(plan.widths), plan.between.kernel(0)
         self.memory_format = channels_last(dimensions)
-        self.multiple, self.channels_condition = 2 ** (len(plan.widths) - 1), channels_condition
+        self.multiple, self.channels_condition = plan.multiple, channels_condition
         self.embed = MagnitudeEmbedding(features=first, width=widest, classes=classes, augment_labels=augment_labels)
-        self.stem = Filters(channels_in + channels_condition + 1, first, kernel=3, dimensions=dimensions)
+        self.stem = Filters(channels_in + channels_condition + 1, first, kernel=kernel, dimensions=dimensions)
         self.skeleton = UNetStages(plan, partial(MagnitudeStage, plan=plan), stem=first, attention="every")
         self.modulated = [place.channels_out for place in self.skeleton.places]
         self.modulate = Filters(widest, sum(self.modulated), factor=1 / SILU)
-        self.head = Filters(first, channels_out, kernel=3, dimensions=dimensions)
+        self.head = Filters(first, channels_out, kernel=kernel, dimensions=dimensions)
         self.gain = nn.Parameter(torch.zeros(()))
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
 

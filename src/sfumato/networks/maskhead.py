@@ -28,7 +28,6 @@ from sfumato.errors import UsageError
 from sfumato.networks.blocks import (
     Dimensions,
     ResidualBlock,
-    Upsample,
     channels_last,
     checkpointed,
     convolution,
@@ -78,7 +77,7 @@ class PixelDecoder(nn.Module):
         self.stages = nn.ModuleList([plan.stage(deepest, plan.widths[-1])])
         self.grow = nn.ModuleList()
         for level in reversed(range(deepest)):
-            self.grow.append(Upsample(plan.widths[level + 1], dimensions=plan.dimensions))
+            self.grow.append(plan.grow(level, plan.widths[level + 1]))
             self.stages.append(plan.stage(level, plan.widths[level + 1], channels_skip=plan.widths[level]))
 
     def forward(self, levels: Sequence[Tensor], modulations: Iterator[Tensor]) -> list[Tensor]:
@@ -134,9 +133,11 @@ class MaskHead(nn.Module):
         layers: layers of the queries.
         head_channels: width of an attention head.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+        halvings: by how much each axis is divided from one level to the next, 1 or 2, the finest first; None: by 2.
 
     Raises:
-        UsageError: no level, no block, or too few channels for a sine and a cosine of each axis.
+        UsageError: no level, no block, halvings of other levels or axes, or too few channels for a sine and a cosine of
+            each axis.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class MaskHead(nn.Module):
         layers: int = 6,
         head_channels: int = 64,
         gradient_checkpointing: bool = False,
+        halvings: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         plan = UNetSizes(
@@ -166,6 +168,7 @@ class MaskHead(nn.Module):
             dimensions=dimensions,
             dropout=0.0,
             recompute=gradient_checkpointing,
+            halvings=halvings,
         )
         if width < 2 * dimensions:
             raise UsageError(
@@ -173,15 +176,16 @@ class MaskHead(nn.Module):
                 expected=f"at least {2 * dimensions}, a sine and a cosine of the position on each axis",
             )
         self.memory_format = channels_last(dimensions)
-        self.multiple, self.channels_condition = 2 ** (len(plan.widths) - 1), channels_condition
+        self.multiple, self.channels_condition = plan.multiple, channels_condition
         self.width, self.recompute, self.blocks = width, gradient_checkpointing, blocks
         self.embed = Embedding(features=channels, width=4 * channels, classes=classes, augment_labels=augment_labels)
-        self.stem = convolution(channels_in + channels_condition, plan.widths[0], kernel=3, dimensions=dimensions)
+        first, kernel = plan.widths[0], plan.between.kernel(0)
+        self.stem = convolution(channels_in + channels_condition, first, kernel=kernel, dimensions=dimensions)
         self.encoder, self.decoder = Encoder(plan), PixelDecoder(plan)
         self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
         self.modulate = nn.Linear(4 * channels, sum(self.modulated))
-        self.embed_pixels = convolution(plan.widths[0], width, kernel=1, dimensions=dimensions)
-        looked_at = (list(reversed(plan.widths[1:])) or [plan.widths[0]])[:layers]
+        self.embed_pixels = convolution(first, width, kernel=1, dimensions=dimensions)
+        looked_at = (list(reversed(plan.widths[1:])) or [first])[:layers]
         self.enter = nn.ModuleList(nn.Linear(channels, width) for channels in looked_at)
         self.queries = nn.Parameter(torch.randn(queries, width))
         self.layers = nn.ModuleList(QueryLayer(width, head_channels=head_channels) for _ in range(layers))

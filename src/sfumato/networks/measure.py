@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.process import Condition
 
 
@@ -22,19 +23,20 @@ class Call(NamedTuple):
         channels_condition: channels of the image beside it, or 0.
         size: spatial size.
         labelled: whether it is told a class.
-        stride: side in pixels of what is one pixel of the state.
+        stride: sides in pixels of what is one pixel of the state.
     """
 
     channels: int
     channels_condition: int
     size: tuple[int, ...]
     labelled: bool
-    stride: int = 1
+    stride: PerAxis = 1
 
     @property
     def state_size(self) -> tuple[int, ...]:
         """Spatial size of the state."""
-        return tuple(-(-side // self.stride) for side in self.size)
+        strides = per_axis(self.stride, len(self.size))
+        return tuple(-(-side // stride) for side, stride in zip(self.size, strides, strict=True))
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, Condition]:
         """The arguments of a call with one item."""

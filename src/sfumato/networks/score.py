@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.process import Condition
 from sfumato.networks.blocks import (
     Attention,
@@ -130,31 +131,40 @@ class Resample(nn.Module):
         smooth: see `Design`.
         size: half or double.
         dimensions: 2 or 3.
-        margin: pixels around the image that x brings along for the filter; the others are zero.
+        factor: by how much each axis is divided or multiplied: 1 or 2.
+        margin: pixels that x brings along for the filter on either side of the axes that are halved; the others are
+            zero.
     """
 
     def __init__(
-        self, *, smooth: bool, size: Literal["half", "double"], dimensions: Dimensions, margin: int = 0
+        self,
+        *,
+        smooth: bool,
+        size: Literal["half", "double"],
+        dimensions: Dimensions,
+        factor: PerAxis = 2,
+        margin: int = 0,
     ) -> None:
         super().__init__()
-        self.size, self.smooth = size, smooth
-        self.padding, self.mode = 1 - margin, "bilinear" if dimensions == 2 else "trilinear"
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        kernel = line
-        for _ in range(dimensions - 1):
-            kernel = kernel[..., None] * line
+        self.size, self.smooth, self.factor = size, smooth, per_axis(factor, dimensions)
+        self.padding = [1 - margin if each == 2 else 0 for each in self.factor]
+        self.mode = "bilinear" if dimensions == 2 else "trilinear"
+        line, kept = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8, torch.ones(1)
+        kernel, *others = (line if each == 2 else kept for each in self.factor)
+        for other in others:
+            kernel = kernel[..., None] * other
         self.kernel: Tensor
         self.register_buffer("kernel", kernel[None, None], persistent=False)
 
     def forward(self, x: Data) -> Tensor:
-        """(b, c, *space) -> (b, c, *space / 2) or (b, c, 2 * *space)."""
+        """(b, c, *space) -> (b, c, *space / factor) or (b, c, factor * *space)."""
         if not self.smooth:
-            return halve(x) if self.size == "half" else double(x)
+            return halve(x, self.factor) if self.size == "half" else double(x, self.factor)
         if self.size == "double":
-            return functional.interpolate(x, scale_factor=2.0, mode=self.mode)
+            return functional.interpolate(x, scale_factor=[float(each) for each in self.factor], mode=self.mode)
         kernel = self.kernel.to(x.dtype).expand(x.shape[1], *self.kernel.shape[1:])
         convolve = functional.conv2d if x.ndim == 4 else functional.conv3d
-        return convolve(x, kernel, stride=2, padding=self.padding, groups=x.shape[1])
+        return convolve(x, kernel, stride=self.factor, padding=self.padding, groups=x.shape[1])
 
 
 class ScoreStage(nn.Module):
@@ -173,7 +183,7 @@ class ScoreStage(nn.Module):
         self.scale, self.adaptive = design.scale, design.adaptive
         resample = None
         if place.size != "same":
-            resample = Resample(smooth=design.smooth, size=place.size, dimensions=plan.dimensions)
+            resample = Resample(smooth=design.smooth, size=place.size, dimensions=plan.dimensions, factor=place.factor)
         self.entrances = nn.ModuleList(
             Entrance(
                 channels,
@@ -181,6 +191,7 @@ class ScoreStage(nn.Module):
                 channels_out=width,
                 dimensions=plan.dimensions,
                 bias=index == 0,
+                kernel=place.kernel,
                 resample=resample,
                 projected=resampled and design.projected,
             )
@@ -188,7 +199,7 @@ class ScoreStage(nn.Module):
         )
         self.normalise = Normalisation(width)
         self.dropout = nn.Dropout(plan.dropout)
-        self.convolve = convolution(width, width, kernel=3, dimensions=plan.dimensions)
+        self.convolve = convolution(width, width, kernel=place.kernel, dimensions=plan.dimensions)
         self.attention: Attention | None = None
         if place.attention:
             self.attention = Attention(width, head_channels=design.head_channels or width)
@@ -218,14 +229,17 @@ class PyramidLevel(nn.Module):
         channels_out: channels here.
         plan: measures of the network.
         design: the network's design.
+        level: its number (0 = full resolution).
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, plan: UNetSizes, design: Design) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, plan: UNetSizes, design: Design, level: int = 1) -> None:
         super().__init__()
-        self.scale = design.scale
+        self.scale, dimensions = design.scale, plan.dimensions
+        factor, kernel = plan.between.factors[level - 1], plan.between.kernel(level - 1)
         margin = int(design.smooth)
-        self.convolve = convolution(channels_in, channels_out, kernel=3, dimensions=plan.dimensions, margin=margin)
-        self.resample = Resample(smooth=design.smooth, size="half", dimensions=plan.dimensions, margin=margin)
+        beyond = [margin if each == 2 else 0 for each in factor]
+        self.convolve = convolution(channels_in, channels_out, kernel=kernel, dimensions=dimensions, margin=beyond)
+        self.resample = Resample(smooth=design.smooth, size="half", dimensions=dimensions, factor=factor, margin=margin)
 
     def forward(self, above: Tensor, x: Tensor) -> Tensor:
         """The features of this level and the next rung's `above`."""
@@ -250,9 +264,10 @@ class ScoreUNet(nn.Module):
         attention: levels (0 = full resolution) with attention; the bottleneck always has it.
         dropout: probability that a hidden feature is dropped in training.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+        halvings: by how much each axis is divided from one level to the next, 1 or 2, the finest first; None: by 2.
 
     Raises:
-        UsageError: attention at a level that does not exist, no level, or no block.
+        UsageError: attention at a level that does not exist, no level, no block, or halvings of other levels or axes.
     """
 
     def __init__(
@@ -271,6 +286,7 @@ class ScoreUNet(nn.Module):
         attention: Sequence[int] = (),
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
+        halvings: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         plan = UNetSizes(
@@ -281,10 +297,11 @@ class ScoreUNet(nn.Module):
             dimensions=dimensions,
             dropout=dropout,
             recompute=gradient_checkpointing,
+            halvings=halvings,
         )
         received = channels_in + channels_condition
         self.memory_format = channels_last(dimensions)
-        self.multiple, self.channels_condition = 2 ** (len(plan.widths) - 1), channels_condition
+        self.multiple, self.channels_condition = plan.multiple, channels_condition
         features = design.features * channels
         self.embed = Embedding(
             features=features,
@@ -294,9 +311,13 @@ class ScoreUNet(nn.Module):
             waves=_waves(design, features),
             early=design.early,
         )
-        self.stem = convolution(received, channels, kernel=3, dimensions=dimensions)
+        kernel = plan.between.kernel(0)
+        self.stem = convolution(received, channels, kernel=kernel, dimensions=dimensions)
         above = [received, *plan.widths[:-2]]
-        rungs = [PyramidLevel(n, m, plan=plan, design=design) for n, m in zip(above, plan.widths[:-1], strict=False)]
+        rungs = [
+            PyramidLevel(n, m, plan=plan, design=design, level=level)
+            for level, (n, m) in enumerate(zip(above, plan.widths[:-1], strict=False), start=1)
+        ]
         self.skeleton = UNetStages(
             plan,
             partial(ScoreStage, plan=plan, design=design),
@@ -305,7 +326,7 @@ class ScoreUNet(nn.Module):
             pyramid=nn.ModuleList(rungs) if design.pyramid else None,
         )
         self.normalise = Normalisation(plan.widths[0])
-        self.head = convolution(plan.widths[0], channels_out, kernel=3, dimensions=dimensions)
+        self.head = convolution(plan.widths[0], channels_out, kernel=kernel, dimensions=dimensions)
         self.modulated = [(1 + design.adaptive) * place.channels_out for place in self.skeleton.places]
         self.modulate = nn.Linear(4 * channels, sum(self.modulated))
         self._start(design)

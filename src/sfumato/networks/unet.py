@@ -3,7 +3,8 @@
     noise level, label, augmentation --embed--> e --one matrix--> scale and shift of every residual block
     [x, condition.image] --stem--> encoder --skips--> bottleneck and decoder --head--> output
 
-Level 0 is the full resolution; every further level halves it. The encoder has `blocks` residual blocks a level and the
+Level 0 is the full resolution; every further level halves it, or of volumes the axes that are fine enough
+(`networks.halving`). The encoder has `blocks` residual blocks a level and the
 decoder one more, so that each of the encoder's outputs (the stem, every block, every halving) meets a decoder block.
 
 There is no branch on a tensor's value: the whole forward pass is one graph for `torch.compile`.
@@ -11,6 +12,7 @@ There is no branch on a tensor's value: the whole forward pass is one graph for 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -32,6 +34,7 @@ from sfumato.networks.blocks import (
     zero,
 )
 from sfumato.networks.embedding import Embedding
+from sfumato.networks.halving import Halvings
 from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, PerItem
 
@@ -61,6 +64,7 @@ class UNetSizes:
         dimensions: 2 or 3.
         dropout: probability that a hidden feature is dropped in training.
         recompute: whether stages are computed again in the backward pass.
+        halvings: by how much each axis is divided from one level to the next, 1 or 2, the finest first; None: by 2.
     """
 
     widths: tuple[int, ...]
@@ -70,6 +74,7 @@ class UNetSizes:
     dimensions: Dimensions
     dropout: float
     recompute: bool
+    halvings: Sequence[Sequence[int]] | None = None
 
     def __post_init__(self) -> None:
         if not self.widths or self.blocks < 1:
@@ -82,15 +87,41 @@ class UNetSizes:
                 f"attention at levels {unknown}, but the network has {len(self.widths)} levels",
                 expected=f"levels between 0 (full resolution) and {len(self.widths) - 1}",
             )
+        _ = self.between  # refuses what is no halving
+
+    @cached_property
+    def between(self) -> Halvings:
+        """What happens to each axis between the levels."""
+        return Halvings.of(self.halvings, levels=len(self.widths), dimensions=self.dimensions)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """Of what the size of each axis is to be a multiple, in pixels."""
+        return self.between.sides(len(self.widths) - 1)
 
     def stage(self, level: int, channels_in: int, *, channels_skip: int = 0) -> _Stage:
         """A stage of this level."""
         width = self.widths[level]
         block = ResidualBlock(
-            channels_in, width, channels_skip=channels_skip, dimensions=self.dimensions, dropout=self.dropout
+            channels_in,
+            width,
+            channels_skip=channels_skip,
+            dimensions=self.dimensions,
+            dropout=self.dropout,
+            kernel=self.between.kernel(level),
         )
         attention = Attention(width, head_channels=self.head_channels) if level in self.attention else None
         return _Stage(block, attention)
+
+    def shrink(self, level: int, channels: int) -> Downsample:
+        """From the level above to this one."""
+        factor, kernel = self.between.factors[level - 1], self.between.kernel(level)
+        return Downsample(channels, dimensions=self.dimensions, factor=factor, kernel=kernel)
+
+    def grow(self, level: int, channels: int) -> Upsample:
+        """From the level below to this one."""
+        factor, kernel = self.between.factors[level], self.between.kernel(level)
+        return Upsample(channels, dimensions=self.dimensions, factor=factor, kernel=kernel)
 
 
 class Encoder(nn.Module):
@@ -103,7 +134,7 @@ class Encoder(nn.Module):
         self.channels = [plan.widths[0]]
         for level, width in enumerate(plan.widths):
             if level > 0:
-                self.shrink.append(Downsample(self.channels[-1], dimensions=plan.dimensions))
+                self.shrink.append(plan.shrink(level, self.channels[-1]))
                 self.channels.append(self.channels[-1])
             stages = nn.ModuleList()
             for _ in range(plan.blocks):
@@ -132,7 +163,7 @@ class Decoder(nn.Module):
         remaining, before = list(skips), plan.widths[-1]
         for level in reversed(range(len(plan.widths))):
             if self.levels:
-                self.grow.append(Upsample(before, dimensions=plan.dimensions))
+                self.grow.append(plan.grow(level, before))
             stages = nn.ModuleList()
             for _ in range(plan.blocks + 1):
                 stages.append(plan.stage(level, before, channels_skip=remaining.pop()))
@@ -166,9 +197,10 @@ class UNet(nn.Module):
         head_channels: width of an attention head.
         dropout: probability that a hidden feature is dropped in training.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
+        halvings: by how much each axis is divided from one level to the next, 1 or 2, the finest first; None: by 2.
 
     Raises:
-        UsageError: attention at a level that does not exist, no level, or no block.
+        UsageError: attention at a level that does not exist, no level, no block, or halvings of other levels or axes.
     """
 
     def __init__(
@@ -187,6 +219,7 @@ class UNet(nn.Module):
         head_channels: int = 64,
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
+        halvings: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         plan = UNetSizes(
@@ -197,18 +230,20 @@ class UNet(nn.Module):
             dimensions=dimensions,
             dropout=dropout,
             recompute=gradient_checkpointing,
+            halvings=halvings,
         )
         first, deepest = plan.widths[0], len(plan.widths) - 1
         self.memory_format = channels_last(dimensions)
-        self.multiple, self.channels_condition = 2**deepest, channels_condition
+        self.multiple, self.channels_condition = plan.multiple, channels_condition
         self.embed = Embedding(features=channels, width=4 * channels, classes=classes, augment_labels=augment_labels)
-        self.stem = convolution(channels_in + channels_condition, first, kernel=3, dimensions=dimensions)
+        kernel = plan.between.kernel(0)
+        self.stem = convolution(channels_in + channels_condition, first, kernel=kernel, dimensions=dimensions)
         self.encoder = Encoder(plan)
         self.descend = plan.stage(deepest, plan.widths[-1])
         self.ascend = plan.stage(deepest, plan.widths[-1]).block
         self.decoder = Decoder(plan, self.encoder.channels)
         self.normalise = Normalisation(first)
-        self.head = convolution(first, channels_out, kernel=3, dimensions=dimensions)
+        self.head = convolution(first, channels_out, kernel=kernel, dimensions=dimensions)
         zero(self.head)
         self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
         self.modulate = nn.Linear(4 * channels, sum(self.modulated))

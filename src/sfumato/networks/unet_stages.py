@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sfumato.axes import PerAxis
 from sfumato.networks.blocks import checkpointed
 from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data
@@ -30,6 +31,8 @@ class StageSpec(NamedTuple):
         side: encoder or decoder.
         size: what happens to the size.
         attention: whether attention is wished.
+        factor: by how much each axis is divided or multiplied where the size changes.
+        kernel: sides of the convolutions.
     """
 
     channels_in: int
@@ -38,6 +41,8 @@ class StageSpec(NamedTuple):
     side: Literal["encoder", "decoder"] = "encoder"
     size: Literal["half", "same", "double"] = "same"
     attention: bool = False
+    factor: PerAxis = 2
+    kernel: PerAxis = 3
 
 
 Make = Callable[[StageSpec], nn.Module]
@@ -48,10 +53,12 @@ def encoder(plan: UNetSizes, *, stem: int) -> list[StageSpec]:
     """The encoder's places, from full resolution down, behind a stem of so many channels."""
     places, before = [], stem
     for level, width in enumerate(plan.widths):
+        kernel = plan.between.kernel(level)
         if level > 0:
-            places.append(StageSpec(before, before, size="half"))
+            factor = plan.between.factors[level - 1]
+            places.append(StageSpec(before, before, size="half", factor=factor, kernel=kernel))
         for _ in range(plan.blocks):
-            places.append(StageSpec(before, width, attention=level in plan.attention))
+            places.append(StageSpec(before, width, attention=level in plan.attention, kernel=kernel))
             before = width
     return places
 
@@ -66,14 +73,17 @@ def decoder(plan: UNetSizes, *, stem: int, attention: Literal["last", "every"]) 
     """
     skips = [stem, *(place.channels_out for place in encoder(plan, stem=stem))]
     before, deepest = plan.widths[-1], len(plan.widths) - 1
-    places = [StageSpec(before, before, side="decoder", attention=True), StageSpec(before, before, side="decoder")]
+    here = StageSpec(before, before, side="decoder", kernel=plan.between.kernel(deepest))
+    places = [here._replace(attention=True), here]
     for level in reversed(range(len(plan.widths))):
+        here = StageSpec(before, before, side="decoder", kernel=plan.between.kernel(level))
         if level < deepest:
-            places.append(StageSpec(before, before, side="decoder", size="double"))
+            places.append(here._replace(size="double", factor=plan.between.factors[level]))
         for index in range(plan.blocks + 1):
             wished = level in plan.attention and (attention == "every" or index == plan.blocks)
-            places.append(StageSpec(before, plan.widths[level], skips.pop(), side="decoder", attention=wished))
-            before = plan.widths[level]
+            width, skip = plan.widths[level], skips.pop()
+            places.append(here._replace(channels_in=before, channels_out=width, channels_skip=skip, attention=wished))
+            before = width
     return places
 
 

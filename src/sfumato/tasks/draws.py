@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from sfumato.axes import PerAxis
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.process import DrawAnswers
@@ -46,8 +47,8 @@ class Coarse(NamedTuple):
     ignored: Ignored | None
 
 
-def coarse(x0: Data, ignored: Ignored | None, stride: int) -> Coarse:
-    """One-hot masks in [-1, 1] seen at a stride; each mean is over the pixels that are not ignored."""
+def coarse(x0: Data, ignored: Ignored | None, stride: PerAxis) -> Coarse:
+    """One-hot masks in [-1, 1] seen at a stride in pixels; each mean is over the pixels that are not ignored."""
     if ignored is None:
         return Coarse(block_mean(x0, stride), None)
     said = (~ignored)[:, None].to(x0.dtype)

@@ -61,21 +61,27 @@ class SeenImages:
         return replace(self, rows=tuple(self.rows[row] for row in rows))
 
     @property
-    def stride(self) -> int:
-        """Of the state in pixels."""
+    def stride(self) -> tuple[int, ...]:
+        """Sides in pixels of what is one pixel of the state."""
         return self.network.stride
 
     @cached_property
     def states(self) -> Windows:
         """The windows of the state."""
-        canvas = tuple(-(-side // self.stride) for side in self.images.shape[2:])
-        return Windows(canvas, tuple(-(-side // self.stride) for side in self.window))
+        canvas, window = (
+            tuple(-(-length // side) for length, side in zip(each, self.stride, strict=True))
+            for each in (self.images.shape[2:], self.window)
+        )
+        return Windows(canvas, window)
 
     @cached_property
     def _pixels(self) -> Windows:
         """The same windows of the image."""
-        canvas, sides = ([self.stride * side for side in each] for each in (self.states.canvas, self.states.window))
-        return Windows(tuple(canvas), tuple(sides), step=self.stride)
+        canvas, window = (
+            tuple(length * side for length, side in zip(each, self.stride, strict=True))
+            for each in (self.states.canvas, self.states.window)
+        )
+        return Windows(canvas, window, step=self.stride)
 
     @cached_property
     def _whole(self) -> Data:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfumato.axes import PerAxis
 from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters, margin
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
@@ -92,7 +93,8 @@ class Segment:
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         metric: what decides which weights are best, `dice` or `iou`.
         patches: what is cut out of the images to train on; None for whole images.
-        stride: of the state in pixels, of a network that sees an image once (`tasks.draws`); None for any other.
+        stride: of the state in pixels of each axis, of a network that sees an image once (`tasks.draws`); None for any
+            other.
         draws: draws of each image in a training step, of such a network.
         device: where the network is.
     """
@@ -109,7 +111,7 @@ class Segment:
     self_condition: float = 0.0
     metric: SegmentMetric = "dice"
     patches: Patches | None = None
-    stride: int | None = None
+    stride: PerAxis | None = None
     draws: int = 1
     device: str = "cpu"
 
@@ -187,7 +189,7 @@ class Segment:
         noise: Noise,
         objective: Objective,
         *,
-        stride: int,
+        stride: PerAxis,
     ) -> Mapping[str, Tensor]:
         """The terms of r draws of each image, equation (1) of `tasks.draws`; masks and times are those of the draws."""
         assert condition.image is not None

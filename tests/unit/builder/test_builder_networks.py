@@ -91,7 +91,7 @@ def test_an_amortised_network_serves_every_process_of_masks(process: str, channe
     recipe = amortised(f"process={process}", "network.draws=5", "network.gradient_checkpointing=true")
     network = build_network(recipe, SPEC)
     assert isinstance(network, Amortised) and network.logits == logits and network.encoder.recompute
-    assert (state_stride(recipe), draws_of(recipe)) == (network.stride, 5) and network.stride == 2
+    assert (state_stride(recipe, SPEC), draws_of(recipe)) == (network.stride, 5) and network.stride == (2, 2)
     state, level, condition = build_call(recipe, SPEC).arguments(torch.device("cpu"))
     assert state.shape == (1, channels, 8, 8) and condition.image is not None
     assert network(state, level, condition).shape == state.shape
@@ -101,7 +101,7 @@ def test_the_twin_of_an_amortised_network_has_its_state_at_full_size() -> None:
     recipe = amortised("process={kind: none}")
     network = build_network(recipe, SPEC)
     assert isinstance(network, Amortised) and network.twin
-    assert (state_stride(recipe), draws_of(recipe)) == (None, 1)
+    assert (state_stride(recipe, SPEC), draws_of(recipe)) == (None, 1)
     state, level, condition = build_call(recipe, SPEC).arguments(torch.device("cpu"))
     assert network(state, level, condition).shape == state.shape == (1, 3, 16, 16)
 
@@ -117,4 +117,4 @@ def test_an_amortised_network_is_refused_for_images_and_for_estimates_beside_the
 
 def test_other_networks_have_their_state_at_full_size() -> None:
     recipe = load_recipe("segment", settings=settings("maskhead", "small", LOGITS))
-    assert (state_stride(recipe), draws_of(recipe)) == (None, 1)
+    assert (state_stride(recipe, SPEC), draws_of(recipe)) == (None, 1)

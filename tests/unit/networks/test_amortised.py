@@ -135,7 +135,7 @@ def test_the_twin_is_the_encoder_with_its_head() -> None:
     twin, network, image = build(twin=True), build(), random(2, 3, 33, 20)
     network.load_state_dict(twin.state_dict(), strict=False)
     answer = twin(torch.zeros(2, 2, 33, 20), LEVEL[:2], Condition(image=image))
-    assert torch.equal(answer, network.encode(image).logits) and twin.stride == 1
+    assert torch.equal(answer, network.encode(image).logits) and twin.stride == (1, 1)
     assert set(twin.state_dict()) < set(network.state_dict()) and twin.encode(image).features == ()
 
 
