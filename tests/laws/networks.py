@@ -24,12 +24,15 @@ class Entry(NamedTuple):
 
     Attributes:
         build: makes it from channels_in, channels_out, channels_condition, classes, augment_labels,
-            gradient_checkpointing and, where it does volumes, dimensions.
+            gradient_checkpointing and, where it does volumes, dimensions; where it halves axis by axis, halvings
+            between three levels.
         volumes: whether it does volumes.
+        halvings: whether it halves axis by axis.
     """
 
     build: Callable[..., nn.Module]
     volumes: bool = True
+    halvings: bool = True
 
 
 def _unet(**common) -> nn.Module:
@@ -81,8 +84,8 @@ def _magnitude(**common) -> nn.Module:
 
 NETWORKS = {
     "unet": Entry(_unet),
-    "dit": Entry(_dit),
-    "swin": Entry(_swin),
+    "dit": Entry(_dit, halvings=False),
+    "swin": Entry(_swin, halvings=False),
     "maskhead": Entry(_maskhead),
     "amortised": Entry(_SeenOnce),
     "ddpmpp": Entry(_score(DDPMPP)),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
@@ -14,6 +15,13 @@ from sfumato.networks.measure import Call, count_flops, count_parameters
 from .networks import NETWORKS, awake
 
 VOLUMES = [name for name, entry in NETWORKS.items() if entry.volumes]
+BY_AXIS = [name for name, entry in NETWORKS.items() if entry.halvings]
+HALVINGS = {
+    "waiting": ((1, 2, 2), (2, 2, 2)),
+    "never": ((2, 2, 1), (2, 2, 1)),
+    "in turns": ((1, 1, 2), (2, 1, 1)),
+}
+"""An axis that waits for the finer ones, one that is never halved, and axes that are halved one after the other."""
 
 
 def random(*shape, seed=0):
@@ -41,6 +49,94 @@ def test_volumes_of_any_size(name, size):
     output = network(random(1, 1, *size), torch.zeros(1), Condition(image=random(1, 2, *size, seed=1)))
     assert output.shape == (1, 1, *size)
     assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("halvings", HALVINGS.values(), ids=HALVINGS)
+@pytest.mark.parametrize("name", BY_AXIS)
+@pytest.mark.parametrize("size", [(8, 8, 8), (5, 6, 9), (1, 3, 7)])
+def test_volumes_of_any_size_whose_axes_are_halved_by_themselves(name, size, halvings):
+    network = awake(name, channels_in=1, channels_out=1, channels_condition=2, dimensions=3, halvings=halvings)
+    output = network(random(1, 1, *size), torch.zeros(1), Condition(image=random(1, 2, *size, seed=1)))
+    assert output.shape == (1, 1, *size)
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("name", BY_AXIS)
+def test_to_name_every_halving_is_to_name_none(name, dimensions):
+    """To the bit, initial weights and answers."""
+    size, outputs = (9, 6, 7)[:dimensions], []
+    for halvings in (None, ((2,) * dimensions,) * 2):
+        network = awake(name, dimensions=dimensions, channels_condition=1, halvings=halvings)
+        outputs.append(network(random(2, 2, *size), torch.zeros(2), Condition(image=random(2, 1, *size, seed=1))))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("halvings", [((1, 2, 2),), ((1, 2, 2),) * 3, ((2, 2),) * 2, ((4, 2, 2), (1, 2, 2)), ()])
+@pytest.mark.parametrize("name", BY_AXIS)
+def test_halvings_of_other_levels_or_axes_are_refused(name, halvings):
+    with pytest.raises(UsageError, match="for 3 levels of 3 dimensions"):
+        awake(name, dimensions=3, halvings=halvings)
+
+
+@pytest.mark.parametrize(("name", "halvings"), [*((name, None) for name in VOLUMES), *product(BY_AXIS, HALVINGS)])
+def test_a_volume_does_not_see_its_batch(name, halvings):
+    """In double precision: a mask head looks where its masks are above zero, which rounding may decide."""
+    more = {} if halvings is None else {"halvings": HALVINGS[halvings]}
+    network = awake(name, classes=3, channels_condition=1, dimensions=3, **more).double()
+    x, image = random(3, 2, 5, 6, 9).double(), random(3, 1, 5, 6, 9, seed=1).double()
+    level = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)
+    label = torch.tensor([0, 3, 2])
+    together = network(x, level, Condition(image=image, label=label))
+    for item in range(3):
+        one = slice(item, item + 1)
+        alone = network(x[one], level[one], Condition(image=image[one], label=label[one]))
+        torch.testing.assert_close(alone, together[one], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("halvings", HALVINGS.values(), ids=HALVINGS)
+@pytest.mark.parametrize("name", BY_AXIS)
+def test_every_parameter_of_a_network_of_volumes_receives_a_gradient(name, halvings):
+    network = awake(name, channels_condition=1, dimensions=3, halvings=halvings).train()
+    condition = Condition(image=random(1, 1, 8, 12, 12, seed=1))
+    network(random(1, 2, 8, 12, 12), torch.tensor([0.1]), condition).square().mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert without == []
+
+
+def inflated(network, flat):
+    """Weights of a network of volumes that does to each plane what one of images does, and mixes no planes."""
+    tensors = flat.state_dict()
+    for name, tensor in network.state_dict().items():
+        given = tensors[name]
+        if tensor.shape == given.shape:
+            tensor.copy_(given)
+        else:
+            tensor.zero_()[:, :, tensor.shape[2] // 2] = given
+
+
+PLANES = [(name, halvings) for name in BY_AXIS if name != "maskhead" for halvings in ("waiting", "flat", "one")]
+PLANES.remove(("ncsnpp", "waiting"))  # beyond the first and the last plane its filter sees zeros
+PLANES.remove(("ncsnpp", "one"))
+PLANES.remove(("amortised", "one"))  # where the state is halved first, its block has pixels of two planes
+
+
+@pytest.mark.parametrize(("name", "kind"), PLANES)
+def test_a_volume_of_equal_planes_is_one_plane(name, kind):
+    """In double precision, but that an amortised network takes the softmax of its own answer in single.
+
+    A mask head is left out: it knows where a plane is.
+    """
+    halvings = {"waiting": HALVINGS["waiting"], "flat": ((1, 2, 2),) * 2, "one": ((2, 2, 2), (1, 2, 2))}[kind]
+    flat = awake(name, channels_condition=1).double()
+    network = awake(name, channels_condition=1, dimensions=3, halvings=halvings).double()
+    inflated(network, flat)
+    x, image, level = (each.double() for each in (random(2, 2, 9, 6), random(2, 1, 9, 6, seed=1), random(2)))
+    expected = flat(x, level, Condition(image=image))[:, :, None]
+    planes = [each[:, :, None].expand(-1, -1, 4, -1, -1) for each in (x, image)]
+    found = network(planes[0], level, Condition(image=planes[1]))
+    rounding = 1e-6 if name == "amortised" else 1e-9
+    assert (found - expected).abs().max() < rounding * expected.abs().max()
 
 
 def test_no_label_is_the_learned_null_class(name):
@@ -137,9 +233,13 @@ from tests.laws.networks import NETWORKS, awake
 torch.set_num_threads(1)
 x = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0))
 level, condition = torch.tensor([-1.0, 1.0]), Condition(image=x[:, :1], label=torch.tensor([0, 2]))
-for name in NETWORKS:
+volume = x[..., None].expand(-1, -1, -1, -1, 4)
+thick = {"dimensions": 3, "halvings": ((2, 2, 1), (2, 2, 2))}
+for name, more in [*((name, {}) for name in NETWORKS), ("ncsnpp", thick), ("amortised", thick)]:
+    if more:
+        x, condition = volume, Condition(image=volume[:, :1], label=condition.label)
     torch._dynamo.reset()
-    network, results = awake(name, classes=2, channels_condition=1).train(), []
+    network, results = awake(name, classes=2, channels_condition=1, **more).train(), []
     for call in (network, torch.compile(network, fullgraph=True, backend="eager")):
         network.zero_grad()
         output = call(x, level, condition)

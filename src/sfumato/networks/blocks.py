@@ -261,7 +261,9 @@ def double(x: Data, factor: PerAxis = 2) -> Float[Tensor, "b c *double"]:
 def block_mean(x: Data, side: PerAxis) -> Float[Tensor, "b c *blocks"]:
     """The mean of each block of `side` pixels along an axis; of what there is of it at the far borders."""
     pool = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool3d
-    mean: Tensor = pool(x, per_axis(side, x.ndim - 2), ceil_mode=True)
+    sizes = x.shape[2:]
+    sides = tuple(map(min, per_axis(side, len(sizes)), sizes))  # torch pools no volume that is shorter than a block
+    mean: Tensor = pool(x, sides, ceil_mode=True)
     return mean
 
 

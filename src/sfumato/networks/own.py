@@ -18,6 +18,7 @@ from torch import nn
 from sfumato.errors import UsageError
 from sfumato.networks.factory import find_factory
 from sfumato.networks.measure import Call
+from sfumato.shortage import raise_shortage
 
 
 def build_own(words: str, *, options: Mapping[str, Any], shape: Mapping[str, Any], size: tuple[int, ...]) -> nn.Module:
@@ -32,7 +33,8 @@ def build_own(words: str, *, options: Mapping[str, Any], shape: Mapping[str, Any
         size: spatial size of the data.
 
     Raises:
-        UsageError: there is no such function, it carries no mark, it fails, or its network returns another shape.
+        UsageError: there is no such function, it carries no mark, it fails, or its network fails on data of this size
+            or returns another shape.
     """
     factory = find_factory(words)
     try:
@@ -48,8 +50,16 @@ def build_own(words: str, *, options: Mapping[str, Any], shape: Mapping[str, Any
 
 def _check_call(network: nn.Module, words: str, shape: Mapping[str, Any], size: tuple[int, ...]) -> None:
     call = Call(shape["channels_in"], shape["channels_condition"], size, labelled=bool(shape["classes"]))
-    with torch.no_grad():
-        returned = tuple(network.eval()(*call.arguments(torch.device("cpu"))).shape)
+    try:
+        with torch.no_grad():
+            returned = tuple(network.eval()(*call.arguments(torch.device("cpu"))).shape)
+    except RuntimeError as error:  # what torch raises where it is given volumes for images
+        raise_shortage(error, reading=words)
+        raise UsageError(
+            f"the network of {words} fails on data of {' x '.join(map(str, size))}: {error}",
+            expected="a network of as many dimensions as `size` has",
+            remedy="build it for `size`, or --set network.kind=unet",
+        ) from error
     if returned != (1, shape["channels_out"], *size):
         raise UsageError(
             f"the network of {words} returns {returned}", expected=f"{(1, shape['channels_out'], *size)} for one item"

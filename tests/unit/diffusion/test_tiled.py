@@ -90,6 +90,18 @@ def test_windows_overlap_by_what_was_asked_and_reach_both_ends() -> None:
     assert starts(64, 32) == [0, 16, 32] and starts(32, 32) == [0]
 
 
+def test_windows_begin_at_multiples_of_the_step_of_each_axis() -> None:
+    windows, total = Windows((12, 40, 64), (8, 16, 32), step=(1, 4, 8)), torch.zeros(12, 40, 64, dtype=torch.float64)
+    places = [[place[axis] for place in windows.places] for axis in (1, 2, 3)]
+    begins = [{each.start for each in axis if isinstance(each, slice)} for axis in places]
+    assert begins == [{0, 4}, {0, 8, 16, 24}, {0, 16, 32}]
+    for place, weight in zip(windows.places, windows.weights(total), strict=True):
+        total[place] += weight
+    assert (total - 1).abs().max() < 1e-14
+    whole = Windows((12, 40, 64), (8, 16, 32), step=4)
+    assert whole.places == Windows((12, 40, 64), (8, 16, 32), step=(4, 4, 4)).places
+
+
 def test_members_do_not_change_their_mind_where_windows_meet() -> None:
     """Each window is all one class or all the other: members of a shared canvas agree with themselves more often."""
     members = torch.randn(32, 1, 16, 96, generator=torch.Generator().manual_seed(3))

@@ -45,6 +45,63 @@ def test_states_of_any_size_and_answers_of_the_images(size: tuple[int, ...], ste
     assert refined.shape == (2, 2, *size) and refined.isfinite().all()
 
 
+THICK = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2), (2, 1, 2))
+"""Halvings from stride 1 on, of slices that are thicker than their pixels."""
+
+
+@pytest.mark.parametrize("size", [(8, 32, 32), (5, 33, 18), (1, 7, 3)])
+@pytest.mark.parametrize(
+    ("stem", "stride", "block"), [(2, 4, (2, 4, 4)), (1, 1, (1, 1, 1)), (1, 2, (1, 2, 2)), (4, 4, (2, 4, 4))]
+)
+def test_axes_are_halved_by_themselves_from_full_resolution_on(
+    size: tuple[int, ...], stem: int, stride: int, block: tuple[int, ...]
+) -> None:
+    network = build(dimensions=3, stem=stem, stride=stride, halvings=THICK[: 3 + stem.bit_length() - 1])
+    assert network.stride == block
+    encoded = network.encode(random(1, 3, *size))
+    x = random(2, 2, *(-(-side // each) for side, each in zip(size, block, strict=True)))
+    output = network(x, LEVEL[:2], Condition(encoded=encoded))
+    assert encoded.logits.shape == (1, 2, *size) and output.shape == x.shape
+    refined = network.refine(output.softmax(1) * 2 - 1, encoded)
+    assert refined.shape == (2, 2, *size) and refined.isfinite().all()
+
+
+@pytest.mark.parametrize(("stem", "stride"), [(2, 4), (1, 2), (4, 4), (2, 2)])
+def test_planes_that_are_never_halved_and_equal_are_images(stem: int, stride: int) -> None:
+    """With the weights of images in the middle of those of volumes; in double precision but for one softmax."""
+    levels = 3 + stem.bit_length() - 1
+    flat = build(stem=stem, stride=stride).double()
+    network = build(dimensions=3, stem=stem, stride=stride, halvings=[(1, 2, 2)] * levels).double()
+    tensors = flat.state_dict()
+    for name, tensor in network.state_dict().items():
+        if tensor.shape == tensors[name].shape:
+            tensor.copy_(tensors[name])
+        else:
+            tensor.zero_()[:, :, tensor.shape[2] // 2] = tensors[name]
+    size = (33, 18)
+    x, image = random(2, 2, *small(size, stride)).double(), random(1, 3, *size, seed=1).double()
+    estimate = {"estimate_of": torch.tanh}
+    with torch.no_grad():
+        expected = flat(x, LEVEL[:2].double(), Condition(image=image, **estimate))
+        planes = [each[:, :, None].expand(-1, -1, 3, -1, -1) for each in (x, image)]
+        found = network(planes[0], LEVEL[:2].double(), Condition(image=planes[1], **estimate))
+    for name in ("output", "refined", "own"):
+        one, all_planes = getattr(expected, name)[:, :, None], getattr(found, name)
+        assert all_planes.shape[2] == 3 and float((all_planes - one).abs().max()) < 1e-6 * float(one.abs().max())
+
+
+def test_an_estimate_of_a_thick_block_reaches_its_own_planes() -> None:
+    network = build(dimensions=3, stem=2, stride=4, halvings=THICK[:4])
+    encoded = network.encode(random(1, 3, 16, 32, 32))
+    one = torch.zeros(1, 2, 8, 8, 8)
+    other = one.clone()
+    other[:, :, 5, 3, 6] = 1.0
+    changed = (network.refine(one, encoded) != network.refine(other, encoded)).any(1)[0].nonzero()
+    block, place = torch.tensor([2, 4, 4]), torch.tensor([5, 3, 6])
+    assert (changed.min(0).values >= block * (place - 2)).all() and (changed.max(0).values < block * (place + 3)).all()
+    assert (changed == block * place).all(1).any()
+
+
 def test_to_see_first_or_in_the_call_is_the_same() -> None:
     network, image, x = build(), random(2, 3, 32, 20), random(4, 2, 8, 5)
     together = network(x, LEVEL, Condition(image=image))
@@ -148,6 +205,8 @@ def test_the_twin_is_the_encoder_with_its_head() -> None:
         ({"stem": 3}, "stem 3"),
         ({"blocks": 0}, "0 blocks"),
         ({"multipliers": ()}, "0 levels"),
+        ({"halvings": [(2, 2)] * 3}, "5 levels of 2 dimensions"),
+        ({"dimensions": 3, "halvings": [(2, 2)] * 4}, "5 levels of 3 dimensions"),
         ({"channels_condition": 0}, "without an image"),
     ],
 )

@@ -23,6 +23,11 @@ class _Attending(nn.Module):
         return self.attention(pixels[:, :3], pixels, torch.ones(1, 3, pixels.shape[1], dtype=torch.bool))
 
 
+def test_the_state_of_a_call_has_a_pixel_for_each_begun_block():
+    assert Call(1, 1, (9, 33, 30), labelled=False, stride=(1, 2, 4)).state_size == (9, 17, 8)
+    assert Call(1, 1, (9, 33), labelled=False, stride=4).state_size == (3, 9)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_is_counted_on_every_device(masked):
     counted = count_flops(_Attending(masked=masked), Call(8, 0, (4, 5), labelled=False))

@@ -107,6 +107,16 @@ def test_the_named_function_of_allowed_code_builds_it_with_its_options(task: str
     assert build(f"own_networks:{function}", task).enter.out_channels == 4
 
 
+def test_it_is_told_the_size_of_volumes_and_a_network_of_images_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfumato.builder.network.seen_size", lambda *_: (4, 8, 6))
+    of_volumes = NETWORK.replace("Conv2d", "Conv3d").replace("def build(", "def volumes(")
+    factory.allow_code(write(Path("own_networks.py"), NETWORK))
+    factory.allow_code(write(Path("own_volumes.py"), of_volumes.replace("width=4):", "width=9):\n    width = size[0]")))
+    assert build("own_volumes:volumes").enter.out_channels == 4
+    with pytest.raises(UsageError, match="fails on data of 4 x 8 x 6"):
+        build("own_networks:build")
+
+
 @pytest.mark.parametrize(
     ("words", "finding"),
     [

@@ -1,5 +1,6 @@
 """DDPM++, NCSN++ and ADM: the published sizes, and the equations of a stage."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -98,6 +99,29 @@ def test_the_smooth_filter_has_the_published_taps():
     double = Resample(smooth=True, size="double", dimensions=2)(spike)
     assert (half[0, 0, 1:3, 1:3] * 64).tolist() == [[1, 3], [3, 9]]
     assert (double[0, 0, 7:11, 7] * 16).tolist() == [1, 3, 3, 1]
+
+
+@pytest.mark.parametrize("size", ["half", "double"])
+def test_the_smooth_filter_leaves_an_axis_that_is_kept(size):
+    """Each plane by itself, as an image."""
+    x = random(2, 3, 5, 8, 6).double()
+    volumes, images = (
+        Resample(smooth=True, size=size, dimensions=dimensions, factor=factor)
+        for dimensions, factor in ((3, (1, 2, 2)), (2, 2))
+    )
+    expected = torch.stack([images(plane) for plane in x.unbind(2)], 2)
+    torch.testing.assert_close(volumes(x), expected, rtol=0, atol=1e-14)
+
+
+def test_a_rung_that_keeps_planes_adds_what_was_above_to_each():
+    plan = replace(PLAN, widths=(8, 8, 8), dimensions=3, halvings=((1, 2, 2), (2, 2, 2)))
+    volumes, images = (PyramidLevel(3, 8, plan=each, design=NCSNPP).double() for each in (plan, PLAN))
+    with torch.no_grad():
+        images.convolve.weight.copy_(volumes.convolve.weight[:, :, 0])
+        images.convolve.bias.copy_(volumes.convolve.bias)
+    above, x = random(1, 3, 3, 12, 12).double(), random(1, 8, 3, 6, 6, seed=1).double()
+    expected = torch.stack([images(*each) for each in zip(above.unbind(2), x.clone().unbind(2), strict=True)], 2)
+    torch.testing.assert_close(volumes(above, x), expected, rtol=0, atol=1e-13)
 
 
 def test_a_rung_adds_what_was_above():

@@ -1,5 +1,7 @@
 """The order of the stages: every output of the encoder meets one stage of the decoder."""
 
+from dataclasses import replace
+
 import pytest
 
 from sfumato.networks.unet import UNetSizes
@@ -29,3 +31,14 @@ def test_the_decoder_takes_the_skips_from_the_last_to_the_stem():
 def test_attention_in_the_decoder(wished, where):
     places = decoder(PLAN, stem=8, attention=wished)
     assert [index for index, place in enumerate(places) if place.attention] == where
+
+
+def test_stages_know_what_happens_to_each_axis():
+    """An axis that waits is kept at first, and convolved from the level on at which it is halved."""
+    plan = replace(PLAN, dimensions=3, halvings=((1, 2, 2), (2, 2, 2)))
+    waiting, whole = (1, 3, 3), (3, 3, 3)
+    down, up = encoder(plan, stem=4), decoder(plan, stem=4, attention="every")
+    assert [place.kernel for place in down] == [waiting] * 2 + [whole] * 6
+    assert [place.factor for place in down if place.size == "half"] == [(1, 2, 2), (2, 2, 2)]
+    assert [place.kernel for place in up] == [whole] * 9 + [waiting] * 4
+    assert [place.factor for place in up if place.size == "double"] == [(2, 2, 2), (1, 2, 2)]

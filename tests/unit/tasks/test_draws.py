@@ -113,6 +113,19 @@ def test_masks_at_a_stride_are_means_of_what_is_said() -> None:
     assert some.x0[0, 1].tolist() == [[2 * 1 / 4 - 1, undecided], [-1, undecided]], "of the one row that is said"
 
 
+def test_masks_of_volumes_have_a_stride_of_each_axis() -> None:
+    """A plane that is kept is a mask of its own."""
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randint(0, 3, (2, 4, 6, 5), generator=generator)
+    ignored = torch.rand(2, 4, 6, 5, generator=generator) < 0.6
+    found = coarse(signed_one_hot(masks, 3), ignored, (1, 4, 2))
+    assert found.ignored is not None and found.ignored.any()
+    for plane in range(4):
+        one = coarse(signed_one_hot(masks[:, plane], 3), ignored[:, plane], (4, 2))
+        assert torch.equal(found.ignored[:, plane], one.ignored)
+        torch.testing.assert_close(found.x0[:, :, plane], one.x0, rtol=0, atol=1e-6)
+
+
 def test_each_draw_has_its_time_and_its_noise_and_all_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, made, quantiles = Recorded(), task(), []
     times = type(made.process).times

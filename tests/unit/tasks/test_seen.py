@@ -33,7 +33,7 @@ def drawn(
     network: nn.Module,
     images: Tensor,
     seeds: list[int],
-    window: tuple[int, int] | None,
+    window: tuple[int, ...] | None,
     known: module.SeenImages | None = None,
 ) -> Tensor:
     recipe = load_recipe("segment", settings=["process.critical_log_snr=-3", "sample.steps=3", "sample.sampler=ddim"])
@@ -88,6 +88,37 @@ def test_windows_of_state_and_image_are_the_same(network: Amortised) -> None:
             for few, many in zip(small[1:], place[1:], strict=True):
                 assert isinstance(few, slice) and isinstance(many, slice)
                 assert (many.start, many.stop) == (STRIDE * few.start, STRIDE * few.stop)
+
+
+@pytest.fixture(scope="module")
+def network_of_volumes() -> Amortised:
+    """Of slices that are twice as thick as their pixels are wide: a pixel of the state is 1 x 2 x 2."""
+    torch.manual_seed(0)
+    return (
+        Amortised(
+            channels_in=CLASSES, channels_out=CLASSES, channels_mask=CLASSES, channels_condition=1, channels=8,
+            multipliers=(1, 2, 2, 2), draw_channels=8, stem=1, stride=2, dimensions=3,
+            halvings=((1, 2, 2), (2, 2, 2), (2, 2, 2)),
+        )
+        .eval()
+        .requires_grad_(False)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(8, 16, 24), (5, 17, 19)])
+def test_volumes_are_drawn_window_by_window_at_the_stride_of_each_axis(
+    network_of_volumes: Amortised, size: tuple[int, ...]
+) -> None:
+    volume, window = images(*size)[:1], (4, 16, 16)
+    found = module.seen(network_of_volumes, volume, window)
+    assert found is not None and found.stride == (1, 2, 2) and found.states.size == (4, 8, 8)
+    for small, place in zip(found.states.places, found._pixels.places, strict=True):
+        for few, many, side in zip(small[1:], place[1:], found.stride, strict=True):
+            assert isinstance(few, slice) and isinstance(many, slice)
+            assert (many.start, many.stop) == (side * few.start, side * few.stop)
+    x0 = drawn(network_of_volumes, volume, [1], window)
+    assert x0.shape == (1, CLASSES, *size) and float((((x0 + 1) / 2).sum(1) - 1).abs().max()) < 1e-5
+    assert torch.equal(drawn(network_of_volumes, volume, [1], size), drawn(network_of_volumes, volume, [1], None))
 
 
 def test_far_windows_do_not_change_an_answer(network: Amortised) -> None:
