@@ -122,7 +122,7 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
         }
     )
     left = [line.split(":")[0].strip() for line in recipe.to_yaml().splitlines() if line.endswith(" auto")]
-    assert left == ["slice_axis", "precision", "compile"], (
+    assert left == ["slice_axis", "dimensions", "precision", "compile"], (
         "there are no volumes, and precision and compile are chosen by the device of the day"
     )
     images, _ = plan_training(load_recipe("generate"), dataset, device="cpu")

@@ -34,6 +34,7 @@ from sfumato.recipe.network import (
     MagnitudeNetwork,
     MaskHeadNetwork,
     OwnNetwork,
+    PlannedNetwork,
     PretrainedNetwork,
     Resolutions,
     ScoreNetwork,
@@ -69,6 +70,8 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
     with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
+            case PlannedNetwork():
+                raise AssertionError("the plan resolves every auto")
             case UNetNetwork() as n:
                 network: nn.Module = UNet(**ours, **_stages(n, size, spacing))
             case ScoreNetwork() as n:

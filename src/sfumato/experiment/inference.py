@@ -301,21 +301,23 @@ def predict_array(
     seed: int = 0,
     batch: int = 16,
     name: str = "image",
-    spacing: tuple[float, float] | None = None,
+    spacing: tuple[float, ...] | None = None,
     volume: np.ndarray | None = None,
 ) -> Prediction:
     """Segment an image that is an array; from the same numbers come the same masks as from a file of this name.
 
     Args:
         model: a model of masks.
-        image: (h, w) or (h, w, channels), with the numbers of the images that it was trained on: not scaled.
+        image: (h, w) or (h, w, channels), with the numbers of the images that it was trained on: not scaled; of a
+            model that sees whole volumes (planes, h, w), or with channels.
         count: members of the ensemble.
         sampler: how each is drawn; by default as the recipe says.
         guidance: away from a weaker model, or none.
         seed: with the name it decides the noise.
         batch: masks drawn at once.
         name: of the case.
-        spacing: millimetres between rows and between columns; needed by a model that was trained at a spacing.
+        spacing: millimetres between rows and between columns, of whole volumes between planes first; needed by a model
+            that was trained at a spacing.
         volume: the voxels that the image is a plane of: its black and white are those of the whole.
 
     Raises:
@@ -323,7 +325,7 @@ def predict_array(
         ModelError: it draws NaN.
         ResourceError: memory does not hold one mask.
     """
-    pixels = image[..., None] if image.ndim == 2 else image
+    pixels = image[..., None] if image.ndim == model.spec.dimensions else image
     whole = pixels if volume is None else volume
 
     def read(_case: Case, spec: Spec) -> Input:

@@ -34,7 +34,7 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
     "segment": {
         "task": "segment",
         "process": {"kind": "gaussian", "schedule": "cosine", "prediction": "logits", "critical_log_snr": "auto"},
-        "network": {"kind": "unet"},
+        "network": {"kind": "auto"},
         "loss": {"process": 1.0, "dice": 1.0},
         "sample": {"sampler": "ddim", "steps": 4, "grid": "critical", "samples": 2},  # 8 network calls, see RESULTS.md
     },

@@ -41,6 +41,12 @@ class UNetNetwork(Widths, Checkpointable):
     dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
 
 
+class PlannedNetwork(UNetNetwork):
+    """Whichever suits the data: amortised for whole volumes, else our U-Net."""
+
+    kind: Literal["auto"] = "auto"  # type: ignore[assignment] # of the two that it becomes, this has their fields
+
+
 class ScoreNetwork(Widths, Checkpointable):
     """DDPM++ and NCSN++ (Song et al. 2021) or ADM (Dhariwal & Nichol 2021), as in Karras et al. 2022."""
 
@@ -129,6 +135,7 @@ ToldSteps = ForeignNetwork | PretrainedNetwork
 
 NetworkSection = Annotated[
     UNetNetwork
+    | PlannedNetwork
     | ScoreNetwork
     | MagnitudeNetwork
     | DiTNetwork

@@ -1,0 +1,281 @@
+"""Volumes that stay whole: prepared at a spacing, cut into patches, segmented in windows, written on their grid."""
+
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+from tests.preloaded import Preloaded
+
+from sfumato.commands import check, evaluate, info, prepare, train
+from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.data.dataset import Dataset
+from sfumato.data.formats.image import write_image
+from sfumato.errors import DataError, UsageError
+from sfumato.experiment.inference import predict_array
+from sfumato.experiment.run import load_model
+from sfumato.tables import read_rows, write_table
+from sfumato.training.checkpoint import newest
+
+CASES = 14
+SMALL = [
+    "network={kind: amortised, channels: 8, multipliers: [1, 2, 2], blocks: 1, stem: 1, stride: 1, draw_channels: 8}",
+    "data.patch=[12, 16, 16]",
+    "data.augment={shift: 0.05}",
+    "process={kind: gaussian, prediction: logits, critical_log_snr: -5}",
+    "sample.steps=2",
+    "train.learning_rate=0.003",
+]
+AXES = [("L", "P", "S"), ("R", "A", "S"), ("P", "S", "R")]
+
+
+def balls(folder: Path, *, cases: int = CASES, channels: int = 1) -> Path:
+    """Bright balls in noise, in millimetres; planes are 2 mm apart, pixels 1 mm, of some volumes 3 and 1.5."""
+    random = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number in range(cases):
+        step = np.array([1.0, 1.0, 2.0]) * (1.5 if number % 4 == 3 else 1.0)
+        shape = np.array([22, 24, 18]) + random.integers(0, 6, 3)
+        places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) * step
+        centre, radius = random.uniform(0.3, 0.7, 3) * shape * step, random.uniform(6, 9)
+        mask = (np.linalg.norm(places - centre, axis=-1) < radius).astype(np.uint8)
+        affine = np.diag([*step, 1.0])
+        files = [mask, *(random.integers(0, 300, shape) + 700 * mask.astype(int) for _ in range(channels))]
+        for place, values in enumerate(files):
+            volume = nibabel.Nifti1Image(np.asarray(values, np.uint8 if place == 0 else np.int16), affine)
+            wanted = nibabel.orientations.axcodes2ornt(AXES[number % len(AXES)])
+            turned = volume.as_reoriented(nibabel.orientations.ornt_transform(nibabel.io_orientation(affine), wanted))
+            ending = f"_{place - 1:04}" if channels > 1 and place else ""
+            nibabel.save(turned, folder / ("images" if place else "masks") / f"ball_{number:02}{ending}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return balls(tmp_path_factory.mktemp("balls"))
+
+
+@pytest.fixture(scope="module")
+def dataset(source: Path) -> Path:
+    out = source.parent / "whole"
+    prepare.prepare(source, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Path) -> Path:
+    out = dataset.parent / "run"
+    train.segment(dataset, out=out, steps=60, batch=4, set=[*SMALL, "validate.every_steps=30"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def predictions(run: Path, source: Path) -> Path:
+    out = run.parent / "predictions"
+    segmenting.segment(run, source, out=out, samples=2, sampling=SamplingFlags(steps=2))
+    return out
+
+
+def test_volumes_stay_whole_and_come_to_the_spacing_of_most(source: Path, dataset: Path) -> None:
+    opened = Dataset.open(dataset)
+    assert opened.spec.dimensions == 3
+    assert opened.spec.spacing == (2.0, 1.0, 1.0)
+    assert len(opened) == CASES and len(opened.planes) > 10 * CASES
+    for row, case in enumerate(opened.cases):
+        placed = opened.placement(row)
+        coarse = case.id in ("ball_03", "ball_07", "ball_11")
+        assert opened.size(row) == placed.canvas == tuple(round(side * (1.5 if coarse else 1)) for side in placed.size)
+        assert opened.mask(row).shape == opened.size(row)
+        assert 0.3 < opened.images([row])[0, 0][opened.mask(row) == 1].mean() < 1
+        stored = np.asarray(nibabel.load(source / "masks" / f"{case.id}.nii.gz").dataobj)
+        assert opened.mask(row).sum() == pytest.approx(stored.sum() * (1.5**3 if coarse else 1), rel=0.06 * coarse)
+
+
+def test_masks_lie_on_the_grid_of_their_input(predictions: Path, source: Path) -> None:
+    for file in sorted((source / "images").glob("*.nii.gz")):
+        image = nibabel.load(file)
+        for kind in ("masks", "uncertainty", "probability"):
+            written = nibabel.load(predictions / kind / file.name)
+            assert written.shape == image.shape
+            assert np.allclose(written.affine, image.affine, atol=1e-5)
+    rows = read_rows(predictions / "manifest.csv")
+    assert len(rows) == CASES
+    assert sorted(int(row["review_rank"]) for row in rows) == list(range(1, CASES + 1))
+
+
+def test_a_model_of_volumes_finds_the_balls(predictions: Path, dataset: Path, tmp_path: Path) -> None:
+    scores = evaluate.masks(predictions, dataset, out=tmp_path / "scores")
+    print(scores)
+    assert scores["arms"]["diffusion"]["dice"]["mean"] > 0.7
+
+
+def test_the_overlay_shows_three_planes(predictions: Path, source: Path) -> None:
+    with Image.open(predictions / "overlay" / "ball_00.png") as picture:
+        width, height = picture.size
+    shape = np.array(nibabel.load(source / "images" / "ball_00.nii.gz").shape)
+    assert width == shape[0] * 2 + shape[1] + 4  # L and L of the axial and coronal plane, P of the sagittal one
+    assert height == max(shape[1], 2 * shape[2])
+
+
+def test_a_volume_that_is_there_is_segmented_as_its_file(run: Path, predictions: Path, source: Path) -> None:
+    image = nibabel.load(source / "images" / "ball_00.nii.gz")  # L, P, S: planes are the last axis
+    voxels = np.asarray(image.dataobj).transpose(2, 1, 0)
+    drawn = predict_array(
+        load_model(run), voxels, count=2, sampler=load_model(run).sampler(steps=2), name="ball_00", spacing=(2, 1, 1)
+    )
+    written = np.asarray(nibabel.load(predictions / "masks" / "ball_00.nii.gz").dataobj).transpose(2, 1, 0)
+    assert np.array_equal(drawn.mask, written)
+
+
+def test_a_volume_without_its_spacing_is_refused(run: Path) -> None:
+    with pytest.raises(DataError, match="no spacing"):
+        predict_array(load_model(run), np.zeros((18, 24, 22), np.int16), name="ball")
+
+
+def test_two_processes_cut_the_patches_of_one(dataset: Path, preloaded: Preloaded, tmp_path: Path) -> None:
+    settings = [*SMALL, "validate.every_steps=4", "checkpoint.every_steps=4"]
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    weights = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        command = ["train", "segment", dataset, "--out", out, "--steps", "4", "--batch", "4", *flags]
+        done = preloaded.start(command, processes=processes)
+        assert done.wait() == 0, done.stderr.read_text()
+        found = newest(out / "checkpoints")
+        assert found is not None and found.step == 4
+        weights.append(found.tensors["ema"])
+    for name, tensor in weights[0].items():
+        assert tensor.allclose(weights[1][name], atol=5e-5), name  # as in test_train: Adam on rounding
+
+
+def test_windows_and_members_do_not_depend_on_the_batch(run: Path, source: Path, tmp_path: Path) -> None:
+    for batch in (1, 16):
+        segmenting.segment(
+            run, source / "images" / "ball_05.nii.gz", out=tmp_path / str(batch), samples=3, batch=batch,
+            sampling=SamplingFlags(steps=2), save="probability",
+        )  # fmt: skip
+    one, other = (
+        np.asarray(nibabel.load(tmp_path / batch / "probability" / "ball_05.nii.gz").dataobj) for batch in ("1", "16")
+    )
+    assert np.array_equal(one, other)
+
+
+def test_resume_is_exact(dataset: Path, tmp_path: Path) -> None:
+    extra = [*SMALL, "validate.every_steps=4", "checkpoint.every_steps=2"]
+    through, stopped = tmp_path / "through", tmp_path / "stopped"
+    train.segment(dataset, out=through, steps=4, batch=4, set=extra)
+    shutil.copytree(through, stopped)
+    shutil.rmtree(stopped / "checkpoints" / "step-00000004")
+    train.resume(stopped)
+    ends = [newest(each / "checkpoints") for each in (through, stopped)]
+    assert ends[0] is not None and ends[1] is not None and ends[0].step == ends[1].step == 4
+    assert all(tensor.equal(ends[1].tensors["ema"][name]) for name, tensor in ends[0].tensors["ema"].items())
+
+
+def test_the_twin_of_a_u_net_sees_volumes_too(dataset: Path, source: Path, tmp_path: Path) -> None:
+    network = "network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: []}"
+    train.segment(dataset, out=tmp_path / "run", steps=2, batch=2, twin=True, set=[*SMALL[1:], network])
+    scan = source / "images" / "ball_01.nii.gz"
+    segmenting.segment(tmp_path / "run", scan, out=tmp_path / "out", samples=1)
+    for folder in ("masks", "twin/masks"):
+        assert nibabel.load(tmp_path / "out" / folder / "ball_01.nii.gz").shape == nibabel.load(scan).shape
+
+
+def test_the_plan_chooses_a_network_and_patches_of_volumes(dataset: Path, tmp_path: Path) -> None:
+    planned = train.segment(dataset, out=tmp_path / "run", dry_run=True, minutes=1)
+    chosen = {choice["choice"]: choice["value"] for choice in planned["plan"]}
+    assert chosen["network.kind"] == "amortised" and chosen["data.patch"] == [24, 32, 28]
+
+
+def test_planes_are_kept_where_they_are_asked_for(source: Path, tmp_path: Path) -> None:
+    prepare.prepare(source, out=tmp_path / "planes", size="16")
+    prepare.prepare(source, out=tmp_path / "asked", preparation=prepare.PreparationFlags(dimensions=2))
+    for name in ("planes", "asked"):
+        opened = Dataset.open(tmp_path / name)
+        assert opened.spec.dimensions == 2 and len(opened) == len(opened.planes) > 10 * CASES
+
+
+def test_a_spacing_of_ones_own(source: Path, tmp_path: Path) -> None:
+    prepare.prepare(source, out=tmp_path / "set", spacing="4x2x2")
+    assert Dataset.open(tmp_path / "set").spec.spacing == (4.0, 2.0, 2.0)
+    shown = info.info(tmp_path / "set")
+    assert shown["dimensions"] == 3
+
+
+def test_two_modalities_and_two_readers(tmp_path: Path) -> None:
+    folder = balls(tmp_path / "two", cases=4, channels=2)
+    (folder / "masks2").mkdir()
+    prepare.prepare(folder, out=tmp_path / "set")
+    opened = Dataset.open(tmp_path / "set")
+    assert opened.spec.channels == 2 and opened.images([0]).shape[1] == 2
+    assert not np.array_equal(opened.images([0])[0, 0], opened.images([0])[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"size": "16", "preparation": prepare.PreparationFlags(dimensions=3)}, "data.size"),
+        ({"preparation": prepare.PreparationFlags(dimensions=3, keep_empty=0.5)}, "keep_empty"),
+        ({"spacing": "1x2"}, "--spacing 1x2"),
+        ({"spacing": "2x1x1", "size": "16"}, "rows and columns"),
+    ],
+)
+def test_settings_of_images_are_refused(source: Path, tmp_path: Path, settings: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        prepare.prepare(source, out=tmp_path / "set", **settings)  # type: ignore[arg-type]
+    assert not (tmp_path / "set").exists()
+
+
+def test_images_among_volumes_are_refused(tmp_path: Path) -> None:
+    folder = balls(tmp_path / "mixed", cases=2)
+    for part, value in (("images", 90), ("masks", 1)):
+        write_image(folder / part / "flat.png", np.full((20, 20), value, np.uint8))
+    rows = [("a", "images/ball_00.nii.gz::axial/3", "masks/ball_00.nii.gz::axial/3", "ball_00")]
+    rows.append(("b", "images/flat.png", "masks/flat.png", ""))
+    write_table(folder / "manifest.csv", ["id", "image", "mask", "volume"], rows)
+    with pytest.raises(DataError, match="single images") as refused:
+        prepare.prepare(folder, out=tmp_path / "set", preparation=prepare.PreparationFlags(dimensions=3))
+    assert "--dimensions 2" in str(refused.value.remedy) and not (tmp_path / "set").exists()
+
+
+def test_an_absurd_spacing_is_refused(tmp_path: Path) -> None:
+    folder = balls(tmp_path / "absurd", cases=3)
+    for part in ("images", "masks"):
+        file = folder / part / "ball_00.nii.gz"
+        volume = nibabel.load(file)
+        data = np.asarray(volume.dataobj)
+        nibabel.save(nibabel.Nifti1Image(data, np.diag([1.0, 1.0, 4000.0, 1.0])), file)
+    with pytest.raises(DataError, match="mm between voxels"):
+        prepare.prepare(folder, out=tmp_path / "set", preparation=prepare.PreparationFlags(dimensions=3))
+    assert not (tmp_path / "set").exists()
+
+
+def test_patches_of_other_axes_or_above_all_volumes_are_refused(dataset: Path, tmp_path: Path) -> None:
+    for patch, words in (("[16, 16]", "planes, height and width"), ("[90, 90, 90]", "exceeds every image")):
+        with pytest.raises(UsageError, match=words):
+            train.segment(dataset, out=tmp_path / "run", steps=1, set=[*SMALL, f"data.patch={patch}"])
+
+
+def test_a_generator_of_whole_volumes_is_told_what_to_do(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="own size"):
+        train.generate(dataset, out=tmp_path / "run", steps=1)
+
+
+def test_a_picture_is_refused_by_a_model_of_volumes(run: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "flat.png", np.zeros((20, 20), np.uint8))
+    with pytest.raises(DataError):
+        segmenting.segment(run, tmp_path / "flat.png", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_planes_are_no_masks_of_volumes(run: Path, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="png"):
+        segmenting.segment(run, source, out=tmp_path / "out", format="png")
+
+
+def test_check_reads_volumes_as_before(source: Path) -> None:
+    assert check.check(source)["cases"] > CASES
