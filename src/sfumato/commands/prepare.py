@@ -60,8 +60,8 @@ def prepare(
             files, an nnU-Net raw dataset, or a folder with manifest.csv.
         out: The dataset folder to write.
         flags: How to read the source.
-        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median,
-            within reason.
+        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median within
+            reason, and their own where a small size would blur their masks.
         preparation: What becomes of the images.
         spacing: Resample to so many millimetres per pixel, then pad or cut to the size; whole volumes to so many
             between planes, rows and columns, such as 3x0.8x0.8 (by default those of most of them).

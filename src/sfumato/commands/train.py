@@ -11,7 +11,7 @@ from sfumato.experiment.run import Run
 from sfumato.experiment.source import Reading
 from sfumato.experiment.training_log import following
 from sfumato.progress import say
-from sfumato.recipe import LabelKind, Pairs, TaskKind
+from sfumato.recipe import LabelKind, Pairs, Preset, TaskKind
 from sfumato.verbs import train as verbs
 from sfumato.verbs.train import Length, Planned, Trained, Training
 
@@ -23,6 +23,7 @@ def segment(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
+    preset: Preset | None = None,
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
@@ -43,6 +44,7 @@ def segment(
         flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-segment.
         recipe: A recipe file (YAML).
+        preset: How far the plan goes where nothing is said: fast, auto or best.
         init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels, like 64 or 96x128.
@@ -58,6 +60,7 @@ def segment(
     """
     training = Training(
         recipe=recipe,
+        preset=preset,
         init=init,
         settings=set or (),
         twin=twin,
@@ -73,6 +76,7 @@ def generate(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
+    preset: Preset | None = None,
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,
@@ -94,6 +98,7 @@ def generate(
         flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-generate.
         recipe: A recipe file (YAML).
+        preset: How far the plan goes where nothing is said: fast, auto or best.
         init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
         cond: What the model is told of an image: its class, where there are classes (class), or nothing (none).
@@ -110,7 +115,7 @@ def generate(
     """
     changes = changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs)
     changes |= {f"data.{name}": word for name, word in (("pairs", pairs), ("labels", cond)) if word is not None}
-    training = Training(recipe=recipe, init=init, settings=set or (), changes=changes)
+    training = Training(recipe=recipe, preset=preset, init=init, settings=set or (), changes=changes)
     return _train("generate", source, out, flags, training, device, dry_run=dry_run)
 
 

@@ -23,6 +23,9 @@ MOST_PIXELS = 50_000_000
 
 FEWEST_MASKS = 5
 
+BLURRED = 0.9
+"""A Dice of a perfect mask below this is worth a larger size."""
+
 FILES_OPENED, PLANES_OPENED = 10, 10
 """Of volumes and archives so many are opened, and so many of their planes looked at."""
 
@@ -59,6 +62,11 @@ class Sharpness(NamedTuple):
     objects: int
     lost: int
     spacing: float | tuple[float, ...] | None = None
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether a larger size is worth it."""
+        return self.dice < BLURRED or self.emptied > 0
 
     @property
     def sentence(self) -> str:

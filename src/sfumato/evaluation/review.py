@@ -24,6 +24,7 @@ The planes of a volume are put together by the identity 1 - Dice = sum w_i (1 - 
 with the expected size of the reference, sum p, in place of |B_i|.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -36,7 +37,6 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import Model
-from sfumato.metrics.calibration import Probability
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
 from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
@@ -48,6 +48,9 @@ _CASES = 60
 
 FEWEST_CASES = 10
 """Validation cases from which a line is fitted, at least."""
+
+_PIXELS_TOGETHER = 2**20
+"""Pixels of which everything is said at once."""
 
 _DIGITS = 6
 """Decimals that are kept of what was fitted."""
@@ -121,22 +124,22 @@ class ErrorRegression:
 
 
 def uncertainty_features(members: Members) -> UncertaintyFeatures:
-    """The signs of an ensemble, in the model's size."""
-    probability = mean_probability(members)
-    mask = probability.argmax(axis=0)
-    size = float((mask > 0).sum() + probability[1:].sum())
+    """The signs of an ensemble, in the model's size; of large volumes some planes at a time."""
+    rows = max(1, _PIXELS_TOGETHER // math.prod(members.shape[3:]))
+    parts = [slice(first, first + rows) for first in range(0, members.shape[2], rows)]
+    size = shared = 0.0
+    probability = np.empty(members.shape[1:], np.float64 if len(parts) == 1 else np.float32)
+    for part in parts:
+        probability[:, part] = mean = mean_probability(members[:, :, part])
+        mask = mean.argmax(axis=0)
+        size += float((mask > 0).sum() + mean[1:].sum())
+        shared += float((one_hot(mask[None], classes=len(mean))[0] * mean)[1:].sum())
     return UncertaintyFeatures(
-        own_error=_own_error(probability, size),
+        own_error=1.0 - 2.0 * shared / size if size > 0 else 1.0,
         uncertainty=image_uncertainty(probability),
-        filled=bool(mask.any()),
+        filled=bool((probability[1:] > probability[0]).any()),
         size=size,
     )
-
-
-def _own_error(probability: Probability, size: float) -> float:
-    """Equation (1)."""
-    chosen = one_hot(probability.argmax(axis=0)[None], classes=len(probability))[0]
-    return 1.0 - 2.0 * float((chosen * probability)[1:].sum()) / size if size > 0 else 1.0
 
 
 def rows_of(dataset: Dataset) -> list[int]:

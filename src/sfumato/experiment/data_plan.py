@@ -1,21 +1,24 @@
 """From a source to how it is prepared, and to what is cut out of it: images or volumes, size, spacing, patch."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from sfumato.data.facts import image_facts
-from sfumato.data.formats.image import read_image
+from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.manifest import Case
+from sfumato.data.mask import count_values, decide_mask_rule
 from sfumato.data.placement import Canvas, size_within, spacing_words
+from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.volumes import are_worth_it, by_volume, has_geometry, header_spacing, target_spacing
 from sfumato.errors import DataError, UsageError
 from sfumato.evenly import evenly
-from sfumato.recipe import NATIVE, Recipe
+from sfumato.recipe import NATIVE, DataSection, Recipe
 from sfumato.wording import as_setting, counted
 
 PATCH_SIDE, PATCH_STEP = {"cpu": 128, "cuda": 256}, 16
@@ -80,9 +83,11 @@ def plan_data(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple
         volumes = evenly(by_volume(found.cases), HEADERS_READ)
         spacings = [header_spacing(planes[0].image) for planes in volumes]
         counts = [len(planes) for planes in volumes]
-        if are_worth_it(counts, spacings):
-            median = f"the median volume has {np.median(counts):.0f} planes, and their distance is not above 3 pixels"
-            return _whole_volumes(recipe, found, median)
+        if recipe.preset == "best" or are_worth_it(counts, spacings):
+            step, pixel = (f"{value:g}" for value in np.median(spacings, axis=0)[[0, 2]])
+            return _whole_volumes(
+                recipe, found, f"the median has {np.median(counts):.0f} planes {step} mm apart, of {pixel} mm pixels"
+            )
     if isinstance(data.spacing, tuple):
         raise UsageError(
             f"data.spacing={as_setting(list(data.spacing))} of images, which have rows and columns",
@@ -97,6 +102,7 @@ def _may_be_whole(recipe: Recipe, found: DiscoveredDataset) -> bool:
     """Whether volumes may stay whole where nobody says: to be segmented, and nothing is said that is of images."""
     data = recipe.data
     of_images = data.size not in ("auto", NATIVE) or data.keep_aspect or data.crop or data.keep_empty < 1
+    of_images = of_images or recipe.preset == "fast"
     return recipe.task == "segment" and found.has_masks and not of_images and all(map(has_geometry, found.cases))
 
 
@@ -147,7 +153,10 @@ def _whole_volumes(recipe: Recipe, found: DiscoveredDataset, why: str) -> tuple[
 
 
 def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int] | None, list[Choice]]:
-    """The size in pixels at which to prepare images; None: each keeps its own."""
+    """The size in pixels at which to prepare images; None: each keeps its own.
+
+    A small size is chosen where masks stay sharp in it.
+    """
     data = recipe.data
     if data.size == NATIVE:
         return None, []
@@ -156,12 +165,40 @@ def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple
     median = median_size(_shapes(found.cases, Canvas(None, spacing=data.spacing)))
     limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
     size = size_within(median, limit)
+    if recipe.task == "segment" and recipe.preset != "fast" and max(median) > limit and _has_own_size(data):
+        if recipe.preset == "best":
+            return None, [Choice("data.size", NATIVE, "preset best: nothing is made smaller")]
+        sharp = next(iter(sharpness(_masks(found), [Canvas(size)])), None)
+        if sharp is not None and sharp.is_costly:
+            return None, [Choice("data.size", NATIVE, f"each image keeps its own size: {sharp.sentence}")]
     resampled = f" at {spacing_words(data.spacing)}" if data.spacing else ""
     reason = (
         f"the images' median size{resampled} is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on "
         f"{device} and divisible by 4"
     )
     return size, [Choice("data.size", list(size), reason)]
+
+
+def _has_own_size(data: DataSection) -> bool:
+    """Whether nothing is said that needs one size for all."""
+    return not (data.keep_aspect or data.crop or data.spacing)
+
+
+def _masks(found: DiscoveredDataset) -> Iterator[OriginalMask]:
+    """Some masks as classes, by what these say themselves; unreadable ones are left to `prepare`."""
+    rows, raws = rows_to_measure(found.cases), list[np.ndarray]()
+    for row in rows:
+        with suppress(DataError):
+            raws.append(read_mask(found.cases[row].masks[0]))
+    counts = sum((Counter(count_values(raw)) for raw in raws), Counter[int]())
+    try:
+        rule = decide_mask_rule(counts, ignore=found.ignore) if counts else None
+    except DataError:
+        return
+    for raw in raws:
+        with suppress(DataError):
+            if rule is not None:
+                yield OriginalMask(rule.apply(raw))
 
 
 def own_sizes(form: DataForm, found: DiscoveredDataset) -> list[tuple[int, ...]]:

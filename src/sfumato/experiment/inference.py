@@ -35,6 +35,9 @@ DRAWN_AT_ONCE = 2**22
 """Pixels of all masks that are drawn at once, unless one alone has more."""
 
 
+SHARES_AS_THEY_ARE = 2**28
+"""Numbers of all members of a case that are kept as float32 (1 GiB); more are kept as float16."""
+
 PIXELS_TOGETHER = 2**20
 """Pixels of an image of which everything is said at once: what is made of all members on the way stays small."""
 
@@ -47,7 +50,8 @@ class Ensemble:
         case: the case.
         picture: the image in its own size as the model sees its intensities, uint8 (*space, channels).
         placement: the way back to the original size.
-        members: class probabilities of each member in the model's size (k, classes, *space), float32.
+        members: class probabilities of each member in the model's size (k, classes, *space), float32; of large volumes
+            float16 (`SHARES_AS_THEY_ARE`).
         trajectory: the first member's way from noise, if it was asked for.
     """
 
@@ -154,7 +158,7 @@ def predict(
         guesses = None if start is None else start(images)
         every, fitting = members_of(len(chunk), count), max(1, DRAWN_AT_ONCE // math.prod(images.shape[2:]))
         names = [case.id for case in chunk]
-        members = np.empty((len(every), len(model.spec.mask_classes), *images.shape[2:]), np.float32)
+        members = _room_for(len(every), len(model.spec.mask_classes), images.shape[2:])
         films, done = dict[str, Trajectory](), 0
         known = None if tta else seen(model.network, images, model.window)
         for drawn in portions.each(every, partial(draw, names, images, guesses, known=known), at_most=fitting):
@@ -190,6 +194,12 @@ class Member(NamedTuple):
 def members_of(cases: int, count: int) -> list[Member]:
     """All members of a chunk, those of a case side by side."""
     return [Member(row, number) for row in range(cases) for number in range(count)]
+
+
+def _room_for(count: int, classes: int, size: Sequence[int]) -> np.ndarray:
+    """For the numbers of all members."""
+    shape = (count, classes, *size)
+    return np.empty(shape, np.float32 if math.prod(shape) <= SHARES_AS_THEY_ARE else np.float16)
 
 
 class _Drawn(NamedTuple):
@@ -258,11 +268,16 @@ class Draw:
         frames: list[TrajectoryFrame] = []
         for frame in recorded(self.model.process, steps, self.sampler.steps):
             if filmed:
-                frames.append(frame._replace(state=frame.state[filmed], estimate=frame.estimate[filmed]))
+                frames.append(frame._replace(state=_seen(frame.state, filmed), estimate=_seen(frame.estimate, filmed)))
         process = self.model.process
         films = {ids[place]: trajectory(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
         answer = probabilities(_numbers(frame.estimate, self.model))
         return _Drawn(turn_back(answer, views).cpu().numpy(), films)
+
+
+def _seen(values: Data, items: Sequence[int]) -> Data:
+    """What is filmed of some items: images, and of volumes the plane in the middle."""
+    return values[items] if values.ndim == 4 else values[items, :, values.shape[2] // 2]
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:
@@ -352,13 +367,15 @@ def _resized(ensemble: Ensemble) -> np.ndarray:
     place = ensemble.placement
     if place.keeps_all:
         return ensemble.members
-    back = [restore(np.moveaxis(member, 0, -1), place, nearest=False) for member in ensemble.members]
-    return np.stack([np.moveaxis(values, -1, 0) for values in back])
+    back = np.empty((*ensemble.members.shape[:2], *place.size), ensemble.members.dtype)
+    for member, target in zip(ensemble.members, back, strict=True):
+        target[:] = np.moveaxis(restore(np.moveaxis(member, 0, -1), place, nearest=False), -1, 0)
+    return back
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
     """Class probabilities (k, classes, *space) that add up to 1; background where nothing was seen."""
-    values = values.clip(0, 1)
+    values = values.astype(np.float32, copy=False).clip(0, 1)
     values[:, 0] += values.sum(1) == 0
     shares: np.ndarray = values / values.sum(1, keepdims=True)
     return shares

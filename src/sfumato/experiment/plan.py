@@ -34,7 +34,9 @@ MEASURED_CASES = 200
 FEWEST_READ = 8
 """Cases that several read, from which on their disagreement is that of the set."""
 
-DEFAULT_MINUTES = 30
+DEFAULT_MINUTES = {"fast": 10, "auto": 30, "best": 120}
+"""Length of a training where nobody says, by preset."""
+
 INTENSITIES = 32
 FOLDS = 5
 """Runs of a cross-validation; so many patients at least."""
@@ -204,7 +206,8 @@ def _length(recipe: Recipe) -> list[Choice]:
     train = recipe.train
     if train.steps or train.images or train.epochs or train.minutes:
         return []
-    return [Choice("train.minutes", DEFAULT_MINUTES, "no length was given (--minutes, --steps, --images or --epochs)")]
+    minutes = DEFAULT_MINUTES[recipe.preset]
+    return [Choice("train.minutes", minutes, "no length was given (--minutes, --steps, --images or --epochs)")]
 
 
 def _metric(recipe: Recipe) -> list[Choice]:
@@ -231,10 +234,11 @@ def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choi
 
 def _network(recipe: Recipe, seen: Sequence[int], *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
-    place = training_place(max(seen), dimensions=len(seen), device=device)
+    place = training_place(max(seen), dimensions=len(seen), device="cuda" if recipe.preset == "best" else device)
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
-    return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
+    why = f"for {TRAINING_PLACES[place]}" + (", as preset best is" if recipe.preset == "best" else "")
+    return [Choice(f"network.{name}", value, why) for name, value in auto.items()]
 
 
 def _augment(recipe: Recipe, modality: str | None, *, patches: bool) -> list[Choice]:

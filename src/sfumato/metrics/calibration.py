@@ -136,8 +136,16 @@ def band(region: Bool[np.ndarray, "*space"], *, width: int) -> Bool[np.ndarray, 
     """A region and all pixels at most `width` pixels (Euclidean) away; empty stays empty."""
     if not region.any():
         return region
-    near: np.ndarray = ndimage.distance_transform_edt(~region) <= width
+    near = np.zeros_like(region)
+    box = tuple(_reached(region, axis, width) for axis in range(region.ndim))
+    near[box] = ndimage.distance_transform_edt(~region[box]) <= width
     return near
+
+
+def _reached(region: Bool[np.ndarray, "*space"], axis: int, width: int) -> slice:
+    """The part of an axis that a border of a region lies in."""
+    filled = np.flatnonzero(region.any(axis=tuple(other for other in range(region.ndim) if other != axis)))
+    return slice(max(0, int(filled[0]) - width), int(filled[-1]) + width + 1)
 
 
 def _of_truth(probability: Probability, reference: Integer[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:

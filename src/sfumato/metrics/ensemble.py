@@ -56,6 +56,10 @@ _Second = Integer[np.ndarray, "m *space"]
 _Maps = Float[np.ndarray, "members *space"]
 
 
+_PIXELS_TOGETHER = 2**20
+"""Pixels whose pairs are counted at once."""
+
+
 class Ged(NamedTuple):
     """Generalised energy distance between members and readers.
 
@@ -156,7 +160,7 @@ def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.nda
     surroundings of the most probable foreground pixel are taken, so that a lesion which was nearly found does not hide
     at the end of the list.
     """
-    foreground = probability.argmax(axis=0) > 0
+    foreground = (probability[1:] > probability[0]).any(axis=0)
     if not foreground.any():
         likely = 1.0 - probability[0]
         foreground = likely == likely.max()
@@ -286,10 +290,14 @@ def _pairwise_iou(first: _First, second: _Second, *, classes: int) -> Float[np.n
 def _pairs(
     first: _First, second: _Second, *, classes: int
 ) -> tuple[Integer[np.ndarray, "c n m"], Integer[np.ndarray, "c n m"], Integer[np.ndarray, "c n m"]]:
-    """|A ∩ B|, |A| + |B| and |A ∪ B| of all pairs, for each foreground class."""
-    labels = np.arange(1, classes)[:, None, None]
-    a = (first.reshape(1, len(first), -1) == labels).astype(np.float64)
-    b = (second.reshape(1, len(second), -1) == labels).astype(np.float64)
-    both = (a @ b.swapaxes(1, 2)).astype(np.int64)
-    sizes = (a.sum(axis=2)[:, :, None] + b.sum(axis=2)[:, None, :]).astype(np.int64)
+    """|A ∩ B|, |A| + |B| and |A ∪ B| of all pairs, for each foreground class; whole numbers, a part at a time."""
+    flat, other = first.reshape(1, len(first), -1), second.reshape(1, len(second), -1)
+    both = np.zeros((classes - 1, len(first), len(second)), np.int64)
+    sizes = np.zeros_like(both)
+    for start in range(0, flat.shape[2], _PIXELS_TOGETHER):
+        part = slice(start, start + _PIXELS_TOGETHER)
+        labels = np.arange(1, classes)[:, None, None]
+        a, b = ((each[..., part] == labels).astype(np.float64) for each in (flat, other))
+        both += (a @ b.swapaxes(1, 2)).astype(np.int64)
+        sizes += (a.sum(axis=2)[:, :, None] + b.sum(axis=2)[:, None, :]).astype(np.int64)
     return both, sizes, sizes - both

@@ -4,7 +4,7 @@
 
 An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and fields of
 geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM segmentation where the input is DICOM.
-Overlays and the process are pictures of single planes; of a model that sees whole volumes, of planes in three
+Overlays and the process are pictures of single planes; overlays of a model that sees whole volumes, of planes in three
 directions.
 """
 
@@ -277,7 +277,7 @@ class Writer:
         if ensemble.trajectory is None or len(ensemble.trajectory.steps) < 2:
             return
         with spared_picture(f"the process of {name}"):
-            shown = partial(_foreground, classes=len(self.spec.mask_classes), axis=self.spec.slice_axis)
+            shown = partial(_foreground, classes=len(self.spec.mask_classes))
             sheet, moving = film_pictures(
                 ensemble.trajectory.steps, *(list(map(shown, kind)) for kind in ensemble.trajectory[1:])
             )
@@ -416,13 +416,11 @@ class _Stack:
         return as_stored(planes, self.axis, self.volume.affine)
 
 
-def _foreground(mask: Tensor, *, classes: int, axis: Axis | None) -> np.ndarray:
-    """A one-hot mask in [-1, 1], or a state of one, as a picture: white where any foreground is; volumes half way."""
+def _foreground(mask: Tensor, *, classes: int) -> np.ndarray:
+    """A one-hot mask in [-1, 1], or a state of one, as a picture: white where any foreground is."""
     share = (1 - mask[0]) / 2 if len(mask) == classes else (1 + mask.amax(0)) / 2
     picture: np.ndarray = (share * 255).clamp(0, 255).byte().numpy()[..., None]
-    if share.ndim == 2:
-        return picture
-    return three_planes(picture, [side // 2 for side in share.shape], spacing=None, axis=axis, nearest=False)
+    return picture
 
 
 def _cropped(masks: np.ndarray) -> np.ndarray:

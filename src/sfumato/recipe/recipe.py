@@ -1,7 +1,7 @@
 """The recipe as a whole, and what its sections say about each other."""
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Literal, get_args
 
 import yaml
 from pydantic import Field, model_validator
@@ -22,6 +22,8 @@ from sfumato.recipe.train import (
     Validate,
 )
 
+Preset = Literal["fast", "auto", "best"]
+
 MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
 
@@ -30,6 +32,12 @@ class Recipe(Part):
     """Everything about a run."""
 
     task: TaskKind = Field(description="segment or generate")
+    preset: Preset = Field(
+        "auto",
+        description="how far the plan goes where nothing is said: fast: images of at most 64 pixels (128 on a GPU), "
+        "volumes as planes, 10 minutes; auto: images in their own size where a small one would blur their masks, "
+        "30 minutes; best: always in their own size, larger networks, 2 hours",
+    )
     data: DataSection = DataSection()
     process: ProcessSection
     network: NetworkSection = UNetNetwork()

@@ -28,12 +28,16 @@ def views_of(size: Sequence[int] | None) -> int:
 
 
 def turn_images(images: Data, views: Sequence[int]) -> Turned:
-    """Each image in its view, equation (1)."""
+    """Each image in its view, equation (1); the very same where none is turned."""
+    if not any(views):
+        return images
     return torch.stack([_swapped(_flipped(image, view), view) for image, view in zip(images, views, strict=True)])
 
 
 def turn_back(images: Data, views: Sequence[int]) -> Turned:
     """The inverse of `turn_images`."""
+    if not any(views):
+        return images
     return torch.stack([_flipped(_swapped(image, view), view) for image, view in zip(images, views, strict=True)])
 
 

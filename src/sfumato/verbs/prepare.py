@@ -15,7 +15,7 @@ from sfumato.experiment.dataset import prepare_into, rehearse_cases
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say
-from sfumato.recipe import NATIVE, Modality, Recipe, load_recipe
+from sfumato.recipe import NATIVE, Modality, Preset, Recipe, load_recipe
 from sfumato.training.signals import going_on_later
 from sfumato.verbs.bounds import check_workers
 
@@ -62,8 +62,9 @@ class Preparation:
     """What becomes of images and masks, and how cases are divided.
 
     Args:
-        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median,
-            within reason.
+        size: Height and width in pixels, e.g. 64 or 96x128; native: each image keeps its own; auto: their median within
+            reason, and their own where a small size would blur their masks.
+        preset: fast: never their own size, volumes as planes; best: always their own size.
         keep_aspect: Pad to the size instead of stretching.
         crop: Cut the centre out in the shape of the size instead of stretching.
         dimensions: 2: every plane of a volume is an image; 3: volumes stay whole; auto: 3 with masks, 16 planes or more
@@ -81,6 +82,7 @@ class Preparation:
     """
 
     size: Size = "auto"
+    preset: Preset = "auto"
     keep_aspect: bool = False
     crop: bool = False
     dimensions: Literal[2, 3, "auto"] = "auto"
@@ -112,7 +114,7 @@ class Preparation:
             "split.folds": self.folds,
             "split.seed": self.seed,
         }
-        return {f"data.{name}": value for name, value in given.items() if value is not None}
+        return {"preset": self.preset, **{f"data.{name}": value for name, value in given.items() if value is not None}}
 
 
 _AS_PLANNED = Preparation()

@@ -22,7 +22,7 @@ from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.experiment.trainer import TrainingResult, Validation
 from sfumato.experiment.training_log import beside_twin
 from sfumato.progress import say
-from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
+from sfumato.recipe import LENGTHS, Preset, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
 from sfumato.training.processes import choose_device, is_first_here, own_device, process_group, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
@@ -92,6 +92,7 @@ class Training:
 
     Args:
         recipe: a recipe file (YAML).
+        preset: how far the plan goes where nothing is said: fast, auto or best; see `preset` in docs/recipe.md.
         init: start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         settings: over the recipe, in words as on the command line: "train.batch=8".
         changes: over these, values by dotted names: {"train.steps": 1000, "data.size": (64, 64)}.
@@ -99,10 +100,16 @@ class Training:
     """
 
     recipe: Path | str | None = None
+    preset: Preset | None = None
     init: str | None = None
     settings: Sequence[str] = ()
     changes: Mapping[str, Any] | None = None
     twin: bool = False
+
+    @property
+    def all_changes(self) -> dict[str, Any]:
+        """The changes, with the preset."""
+        return {**({"preset": self.preset} if self.preset else {}), **(self.changes or {})}
 
     @property
     def file(self) -> Path | None:
@@ -186,7 +193,7 @@ def iter_training(
                 task,
                 training.file,
                 settings=training.settings,
-                changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
+                changes={**reading.changes(), **training.all_changes, **AS_TWIN, **lengths},
                 beneath=start.words if start else None,
             )
             twin = yield from _training(baseline, run.twin, run.dataset, start)
@@ -332,7 +339,7 @@ class _Resumed(NamedTuple):
 def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tuple[Recipe, Start | None]:
     if training.twin and task != "segment":
         raise UsageError("a twin of a model that makes images", expected="one of a segmentation model: of masks alone")
-    changes = {**reading.changes(), **(training.changes or {})}
+    changes = {**reading.changes(), **training.all_changes}
     return resolve_init(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
 
 

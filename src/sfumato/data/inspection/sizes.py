@@ -17,9 +17,6 @@ from sfumato.wording import counted
 _SIDES = (64, 128, 256)
 """Longer sides in pixels; the first is that of a set that is prepared without `--size`."""
 
-BLURRED = 0.9
-"""A Dice below this at the first of them is worth a larger size."""
-
 
 def find_in_sizes(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     """How sharp a mask can be at each of the usual sizes that are smaller than the images."""
@@ -32,13 +29,13 @@ def find_in_sizes(found: DiscoveredDataset, facts: Sequence[CaseFacts], meaning:
     first = sharp[0]
     reached = ", ".join(f"{each.dice:.2f} at {_side(each)}" for each in sharp)
     measured = counted(first.masks, "mask")
-    costly = first.dice < BLURRED or first.emptied > 0
+    costly = first.is_costly
     yield Finding(
         code="DATA-104",
         severity="warning" if costly else "note",
         text=f"a perfect mask, brought to a smaller size and back, reaches Dice {reached} pixels "
         f"({measured} measured){_lost(first)}",
-        fix="choose the size by it (--size); without one the longer side is 64 pixels" if costly else "",
+        fix="choose the size by it (--size); without one such images keep their own" if costly else "",
     )
 
 
