@@ -104,6 +104,30 @@ def test_every_parameter_of_a_network_of_volumes_receives_a_gradient(name, halvi
     assert without == []
 
 
+def convolved(name, size, halvings):
+    """Of every convolution of neighbours: how many planes it sees, and the size of its answer."""
+    network, found = awake(name, dimensions=3, halvings=halvings), []
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if weight is not None and weight.ndim == 5 and weight.shape[3] > 1:
+            module.register_forward_hook(lambda each, _, y: found.append((each.weight.shape[2], tuple(y.shape[2:]))))
+    network(random(1, 2, *size), torch.zeros(1), Condition())
+    return found
+
+
+@pytest.mark.parametrize("name", BY_AXIS)
+def test_planes_are_not_mixed_before_they_are_halved(name):
+    found = convolved(name, (8, 16, 24), HALVINGS["waiting"])
+    assert {planes for planes, size in found if size[1] >= 16} == {1}
+    assert {planes for planes, size in found if size[1] < 16} == {3}
+
+
+@pytest.mark.parametrize("name", BY_AXIS)
+def test_an_axis_that_is_never_halved_keeps_its_size_and_is_mixed(name):
+    found = convolved(name, (8, 16, 7), HALVINGS["never"])
+    assert {size[2] for _, size in found} == {7} and min(planes for planes, _ in found) == 3
+
+
 def inflated(network, flat):
     """Weights of a network of volumes that does to each plane what one of images does, and mixes no planes."""
     tensors = flat.state_dict()

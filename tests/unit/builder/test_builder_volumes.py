@@ -1,12 +1,13 @@
 """Networks of volumes from a recipe: planned for what they see, halved by spacing, refused where they cannot be."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
 
 from sfumato.builder import network as module
-from sfumato.builder.network import build_call, build_network, state_stride
+from sfumato.builder.network import build_call, build_network, state_stride, voxel_spacing
 from sfumato.builder.objective import build_adversary
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
@@ -88,13 +89,16 @@ def test_a_network_of_thick_slices_answers_volumes(kind: str, monkeypatch: pytes
         assert network(*call.arguments(torch.device("cpu"))).shape == (1, 3, *call.state_size)
 
 
-def test_the_spacing_decides_what_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "kind", ["unet", "ddpmpp", "ncsnpp", "adm", "edm2", "maskhead, queries: 4, width: 8, layers: 1"]
+)
+def test_the_spacing_decides_what_is_halved(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
+    settings = SMALL.replace("unet", kind).replace(", attention: []", "" if "maskhead" in kind else ", attention: []")
     for spacing in (None, (1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (6.0, 1.0, 1.0)):
         of_volumes(monkeypatch, 32, 64, 64, spacing=spacing)
-        network = build_network(given(SMALL), SPEC, numbers=False)
-        assert isinstance(network, UNet)
-        found.append((network.multiple, tuple(network.stem.kernel_size)))
+        network: Any = build_network(given(settings), SPEC, numbers=False)
+        found.append((network.multiple, tuple(network.stem.weight.shape[2:])))
     alike, waits, flat = ((4, 4, 4), (3, 3, 3)), ((2, 4, 4), (1, 3, 3)), ((1, 4, 4), (3, 3, 3))
     assert found == [alike, alike, waits, flat]
 
@@ -167,4 +171,5 @@ def test_images_are_built_as_ever() -> None:
     for size, spacing in itertools.product(((16, 16), (40, 20)), (None, 0.5)):
         spec = Spec(**{**vars(SPEC), "size": size, "spacing": spacing})
         network = build_network(given(SMALL), spec, numbers=False)
+        assert voxel_spacing(spec) is None
         assert isinstance(network, UNet) and network.multiple == (4, 4) and network.stem.kernel_size == (3, 3)

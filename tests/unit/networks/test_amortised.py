@@ -90,6 +90,13 @@ def test_planes_that_are_never_halved_and_equal_are_images(stem: int, stride: in
         assert all_planes.shape[2] == 3 and float((all_planes - one).abs().max()) < 1e-6 * float(one.abs().max())
 
 
+def test_no_part_mixes_planes_before_they_are_halved() -> None:
+    network = build(dimensions=3, stem=2, stride=2, halvings=[(1, 2, 2)] * 3 + [(2, 2, 2)])
+    fine = (network.head, network.tell_fine[1], network.read_estimate, network.correct, network.draw.head)
+    assert {each.kernel_size for each in fine} == {(1, 3, 3)}  # type: ignore[union-attr]
+    assert {each.kernel_size for each in (network.look, network.draw.enter)} == {(1, 6, 6)}
+
+
 def test_an_estimate_of_a_thick_block_reaches_its_own_planes() -> None:
     network = build(dimensions=3, stem=2, stride=4, halvings=THICK[:4])
     encoded = network.encode(random(1, 3, 16, 32, 32))
@@ -176,7 +183,7 @@ def test_every_pixel_of_a_block_has_an_answer_of_its_own_but_at_first() -> None:
         logits = build(awake=awake, stem=4).encode(random(1, 3, 32, 32)).logits
         inside = logits[0, 1].reshape(8, 4, 8, 4).permute(0, 2, 1, 3).flatten(0, 1).flatten(1)
         assert {len(block.unique()) for block in inside} == {answers}
-        assert len(inside[:, 0].unique()) == 64
+        assert len(inside[:, 0].unique()) == 64 and not torch.equal(logits[0, 0], logits[0, 1])
 
 
 def test_one_step_trains_every_parameter() -> None:
