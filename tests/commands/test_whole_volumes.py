@@ -279,3 +279,50 @@ def test_pictures_of_planes_are_no_masks_of_volumes(run: Path, source: Path, tmp
 
 def test_check_reads_volumes_as_before(source: Path) -> None:
     assert check.check(source)["cases"] > CASES
+
+
+def test_planes_beside_a_plane_are_channels(source: Path, tmp_path: Path) -> None:
+    prepare.prepare(source, out=tmp_path / "set", size="native", preparation=prepare.PreparationFlags(neighbours=1))
+    opened = Dataset.open(tmp_path / "set")
+    assert opened.spec.channels == 3 and opened.spec.dimensions == 2
+    rows = [row for row, case in enumerate(opened.cases) if case.volume == "ball_00"]
+    alone = [opened.images([row])[0, 0] for row in rows]
+    for place, row in enumerate(rows):
+        before, behind = alone[max(place - 1, 0)], alone[min(place + 1, len(rows) - 1)]
+        assert opened.images([row])[0, 1].equal(before) and opened.images([row])[0, 2].equal(behind)
+    network = "network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: []}"
+    extra = ["data.patch=[16, 16]", "sample.steps=2", network]
+    train.segment(tmp_path / "set", out=tmp_path / "run", steps=2, batch=2, set=extra)
+    scan = source / "images" / "ball_01.nii.gz"
+    outputs = []
+    for name, where in (("files", scan), ("dataset", tmp_path / "set")):
+        segmenting.segment(tmp_path / "run", where, out=tmp_path / name, samples=1, save="overlay")
+        outputs.append(np.asarray(nibabel.load(tmp_path / name / "masks" / "ball_01.nii.gz").dataobj))
+    assert np.array_equal(*outputs)
+
+
+def test_neighbours_are_of_planes(source: Path, tmp_path: Path) -> None:
+    flags = prepare.PreparationFlags(neighbours=1, dimensions=3)
+    with pytest.raises(UsageError, match="neighbours"):
+        prepare.prepare(source, out=tmp_path / "set", preparation=flags)
+
+
+def test_models_of_several_folds_are_one_ensemble(run: Path, dataset: Path, source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    train.segment(dataset, out=other, steps=6, batch=2, seed=3, set=SMALL)
+    scan, sampling = source / "images" / "ball_02.nii.gz", SamplingFlags(steps=2)
+    told = segmenting.segment(run, other, scan, out=tmp_path / "both", samples=2, sampling=sampling, save="probability")
+    segmenting.segment(run, scan, out=tmp_path / "one", samples=2, sampling=sampling, save="probability")
+    assert told["members"] == 4 and told["models"] == [str(run), str(other)]
+    both, one = (
+        np.asarray(nibabel.load(tmp_path / name / "probability" / scan.name).dataobj) for name in ("both", "one")
+    )
+    assert not np.array_equal(both, one)
+    (row,) = read_rows(tmp_path / "both" / "manifest.csv")
+    assert int(row["network_calls"]) == 2 * 2 * 2
+
+
+def test_models_of_other_data_make_no_ensemble(run: Path, segment_run: Path, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="make no ensemble"):
+        segmenting.segment(run, segment_run, source, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from sfumato.commands.output.layout import show_facts
 from sfumato.data.dataset import Dataset
 from sfumato.data.formats.provenance import read_origin
 from sfumato.data.manifest import SPLITS, is_prepared
+from sfumato.data.placement import spacing_words
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.experiment.run import ModelFile, Run, read_model
@@ -93,11 +94,15 @@ def _pixels(size: Sequence[int] | str | None) -> str:
     """The size of images: of all of them, or that each has its own."""
     if size is None or isinstance(size, str):
         return "each in its own size"
+    if len(size) == 3:
+        return f"{' x '.join(map(str, size))} voxels"
     return f"{size[1]} x {size[0]} pixels"
 
 
 def _dataset(told: _Told) -> _Facts:
-    yield "images", f"{_pixels(told['size'])}, {counted(told['channels'], 'channel')}; {told['intensity']}"
+    kind = "volumes" if told["dimensions"] == 3 else "images"
+    spacing = f" at {spacing_words(told['spacing'])} per voxel" if told["spacing"] and kind == "volumes" else ""
+    yield kind, f"{_pixels(told['size'])}{spacing}, {counted(told['channels'], 'channel')}; {told['intensity']}"
     if told["classes"]:
         yield "classes", _listed([f"{name} ({number})" for name, number in told["classes"].items()])
     if told["has_masks"]:

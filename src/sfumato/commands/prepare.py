@@ -31,6 +31,7 @@ class PreparationFlags(Preparation):
     split: Annotated[tuple[float, float, float], Unparsed] = Preparation.split
     spacing: Annotated[float | tuple[float, float, float] | None, Unparsed] = None
     keep_empty: Fraction = 1.0
+    neighbours: Index = 0
     folds: Index = 0
     seed: Index = 0
 

@@ -40,10 +40,17 @@ def read_case(case: Case) -> Pixels:
 
 
 def channels_within(case: Case) -> Literal["all", "planes"] | None:
-    """What of one volume the channels of an image are: all values of a voxel, all planes; None where they are not."""
+    """What of one volume the channels of an image are: all values of a voxel, all planes; None where they are not.
+
+    Planes beside a plane (`volumes.with_neighbours`) are not: it is of a volume itself.
+    """
     target = Locator.parse(case.image)
     place = named_place(target.member)
-    if place is None or all(Locator.parse(channel).path != target.path for channel in case.channels):
+    if (
+        place is None
+        or (place.component is None and case.volume is not None)
+        or all(Locator.parse(channel).path != target.path for channel in case.channels)
+    ):
         return None
     return "planes" if place.component is None else "all"
 

@@ -50,6 +50,7 @@ class Spec:
     Attributes:
         size: height and width of all images; None: each has its own (`common_size`).
         dimensions: 2: images, also planes of volumes; 3: whole volumes, planes first.
+        neighbours: planes before and behind each that are channels of it, of volumes that are cut.
         channels: 1 (grey), 3 (RGB), or as many as the source has files for an image.
         dtype: numbers of the images as they are read, e.g. "uint8", "int16"; of most of them, where they differ.
         intensity: numbers of the images to [-1, 1].
@@ -88,6 +89,7 @@ class Spec:
     pages: Literal["volume", "channels"] | None = None
     channel_files: tuple[str, ...] = ()
     dimensions: Literal[2, 3] = 2
+    neighbours: int = 0
 
     @property
     def has_masks(self) -> bool:
@@ -121,6 +123,11 @@ class Spec:
         return height, width
 
     @property
+    def own_channels(self) -> int:
+        """Channels of an image by itself, without those of its neighbours."""
+        return self.channels // (2 * self.neighbours + 1)
+
+    @property
     def voxel(self) -> tuple[float, ...] | None:
         """Millimetres between planes, rows and columns of volumes; None of images, and where nobody knows."""
         return self.spacing if isinstance(self.spacing, tuple) else None
@@ -138,7 +145,11 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON; `kind` is for version 0.1, which knows whether there are masks by it."""
         plain = {**vars(self), "intensity": self.intensity._asdict()}
-        for name, usual in (("channel_files", ()), ("dimensions", 2)):  # words that version 0.1 does not know
+        for name, usual in (
+            ("channel_files", ()),
+            ("dimensions", 2),
+            ("neighbours", 0),
+        ):  # words that version 0.1 does not know
             if plain[name] == usual:
                 del plain[name]
         kind = "segment" if self.has_masks else "generate"
@@ -181,6 +192,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         "height": (spec.size[0] if spec.size else 1, 1, LARGEST_SIDE),
         "width": (spec.size[-1] if spec.size else 1, 1, LARGEST_SIDE),
         "channels": (spec.channels, 1, MOST_CHANNELS),
+        "neighbours": (spec.neighbours, 0, spec.channels),
         "readers": (spec.readers, 0, MOST_READERS),
         "component": (spec.component if isinstance(spec.component, int) else 0, 0, MOST_CHANNELS),
         "classes": (len(spec.classes), 0, MOST_CLASSES),

@@ -49,6 +49,24 @@ def by_volume(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
     return runs
 
 
+def with_neighbours(cases: Iterable[Case], count: int) -> list[Case]:
+    """Planes of volumes with so many planes before and behind each as channels; an end of a volume is repeated.
+
+    An image's own channels come first, then those of its neighbours from the first to the last.
+
+    Raises:
+        DataError: an image is no plane of a volume.
+    """
+    return [_beside(planes, place, count) for planes in by_volume(cases) for place in range(len(planes))]
+
+
+def _beside(planes: Sequence[Case], place: int, count: int) -> Case:
+    last = len(planes) - 1
+    others = [planes[min(max(place + offset, 0), last)] for offset in range(-count, count + 1) if offset]
+    channels = [file for other in others for file in (other.image, *other.channels)]
+    return replace(planes[place], channels=(*planes[place].channels, *channels))
+
+
 def as_volume(planes: Sequence[Case]) -> Case:
     """The case of a volume; its files are those of its first plane."""
     return replace(planes[0], id=planes[0].volume or planes[0].id)

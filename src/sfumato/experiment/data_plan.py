@@ -102,7 +102,7 @@ def _may_be_whole(recipe: Recipe, found: DiscoveredDataset) -> bool:
     """Whether volumes may stay whole where nobody says: to be segmented, and nothing is said that is of images."""
     data = recipe.data
     of_images = data.size not in ("auto", NATIVE) or data.keep_aspect or data.crop or data.keep_empty < 1
-    of_images = of_images or recipe.preset == "fast"
+    of_images = of_images or recipe.preset == "fast" or data.neighbours > 0
     return recipe.task == "segment" and found.has_masks and not of_images and all(map(has_geometry, found.cases))
 
 
@@ -119,6 +119,7 @@ def _refuse_settings_of_images(recipe: Recipe, found: DiscoveredDataset) -> None
         "keep_aspect": data.keep_aspect,
         "crop": data.crop,
         "keep_empty": data.keep_empty < 1,
+        "neighbours": data.neighbours > 0,
     }
     if said := [f"data.{name}" for name, is_given in given.items() if is_given]:
         raise UsageError(

@@ -84,6 +84,7 @@ def _settings(recipe: Recipe, form: DataForm, workers: int | None) -> Preparatio
     return PreparationSettings(
         size=form.size,
         dimensions=form.dimensions,
+        neighbours=data.neighbours,
         keep_aspect=data.keep_aspect,
         crop=data.crop,
         spacing=form.spacing,

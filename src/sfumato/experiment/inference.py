@@ -283,7 +283,7 @@ def _seen(values: Data, items: Sequence[int]) -> Data:
 def _picture(image: Input, spec: Spec) -> np.ndarray:
     stored = stored_channels(image.pixels, spec, image.stats)
     picture: np.ndarray = to_uint8(to_data(np.stack([stored]), spec))[0]
-    return picture
+    return picture[..., : spec.own_channels]
 
 
 def in_original_size(ensemble: Ensemble) -> Prediction:

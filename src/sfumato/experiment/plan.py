@@ -153,6 +153,7 @@ def _refuse_other_data(data: DataSection, spec: Spec) -> None:
         "keep_aspect": (data.keep_aspect, spec.keep_aspect),
         "crop": (data.crop, spec.crop),
         "dimensions": (data.dimensions, spec.dimensions),
+        "neighbours": (data.neighbours or None, spec.neighbours),
         "spacing": (_along_axes(data.spacing, spec), spec.spacing),
         "grey": (data.grey, spec.channels == 1),
         "intensity": (data.intensity, spec.intensity.kind),

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.builder.data import build_hints
+from sfumato.data.manifest import is_prepared
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
+from sfumato.data.volumes import with_neighbours
 from sfumato.errors import DataError, collected, raise_together
 from sfumato.files import is_pattern
 from sfumato.progress import say
@@ -155,6 +157,8 @@ def find_to_read(source: Path, recipe: Recipe) -> DiscoveredDataset:
 def _found(source: Path, recipe: Recipe, hints: ReadOptions) -> DiscoveredDataset:
     masks = recipe.data.source.masks_folder
     found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
+    if recipe.data.neighbours and not is_prepared(source):
+        found = found._replace(cases=tuple(with_neighbours(found.cases, recipe.data.neighbours)))
     if found.outside:
         say(f"paths of the table lead out of its folder: {'; '.join(found.outside)}")
     return found

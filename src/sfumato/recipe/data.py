@@ -188,6 +188,10 @@ class DataSection(Part):
         description="2: every plane of a volume is an image; 3: volumes stay whole; auto: 3 of volumes with masks, of "
         "16 planes or more that lie less than 3 pixels apart, unless a size is given",
     )
+    neighbours: Annotated[Whole, Field(ge=0, le=8)] = Field(
+        0,
+        description="planes before and behind each that are channels of it, where volumes are cut into planes (2.5-D)",
+    )
     size: tuple[Side, Side] | Auto | Literal["native"] = Field(
         "auto",
         description="height and width in pixels; native: each image keeps its own; auto: a median",

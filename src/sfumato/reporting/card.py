@@ -110,7 +110,9 @@ def limits_of_run(run: Path) -> Iterator[str]:
     data, rows = _data(run)
     size, patch = recipe["data"]["size"], recipe["data"].get("patch")
     if size == NATIVE:
-        yield f"It sees images in windows of {patch[0]} x {patch[1]} pixels; what lies outside of one it does not see."
+        what, unit = ("volumes", "voxels") if len(patch) == 3 else ("images", "pixels")
+        window = " x ".join(map(str, patch))
+        yield f"It sees {what} in windows of {window} {unit}; what lies outside of one it does not see."
     else:
         yield f"It sees images at {size[0]} x {size[1]} pixels; what is smaller than a pixel there is lost."
     train = [row for row in rows if row.get("split") == "train"]
@@ -147,7 +149,7 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 def _is_sized(data: Mapping[str, Any]) -> bool:
     """Whether images have a size, or their windows have."""
-    return len(data["patch"] if data["size"] == NATIVE else data["size"]) == 2
+    return len(data["patch"]) in (2, 3) if data["size"] == NATIVE else len(data["size"]) == 2
 
 
 class _Data(NamedTuple):

@@ -270,7 +270,7 @@ class Segment:
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
         rows = self.rows[:PREVIEW_CASES]
-        images = [to_uint8(self.judged.images([row]))[0] for row in rows]
+        images = [to_uint8(self.judged.images([row]))[0][..., : self.dataset.spec.own_channels] for row in rows]
         truth = [self.judged.truth(row) for row in rows]
         shown = [np.where(mask == IGNORED, 0, mask) for mask in truth]  # ignored is outlined as no class
         cases = [Shown(*case) for case in zip(images, self._predict(network, rows), shown, strict=True)]

@@ -47,6 +47,7 @@ class Prepared:
             "cases": dict(Counter(case.split for case in cases)),
             "size": list(spec.size) if spec.size else NATIVE,
             "dimensions": spec.dimensions,
+            "spacing": spec.spacing,
             "channels": spec.channels,
             "classes": dict(Counter(case.label for case in cases)) if spec.classes else {},
             "mask_classes": list(spec.mask_classes),
@@ -69,6 +70,7 @@ class Preparation:
         crop: Cut the centre out in the shape of the size instead of stretching.
         dimensions: 2: every plane of a volume is an image; 3: volumes stay whole; auto: 3 with masks, 16 planes or more
             and a distance between them below 3 pixels, unless a size is given.
+        neighbours: Planes before and behind each that become channels of it, where volumes are cut into planes.
         spacing: Resample to so many millimetres per pixel, then pad or cut to the size; whole volumes to so many
             between planes, rows and columns, such as 3x0.8x0.8 (by default those of most of them).
         grey: Make colours grey; else, where some images have colours, all become RGB.
@@ -86,6 +88,7 @@ class Preparation:
     keep_aspect: bool = False
     crop: bool = False
     dimensions: Literal[2, 3, "auto"] = "auto"
+    neighbours: int = 0
     spacing: float | tuple[float, float, float] | None = None
     grey: bool = False
     modality: Modality = "auto"
@@ -104,6 +107,7 @@ class Preparation:
             "keep_aspect": self.keep_aspect,
             "crop": self.crop,
             "dimensions": self.dimensions,
+            "neighbours": self.neighbours,
             "spacing": self.spacing,
             "grey": self.grey,
             "modality": self.modality,

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.manifest import Case, is_prepared, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Input, Spec, read_input, read_volume_input
 from sfumato.data.units import MaskFormat, Unit, counted_cases, units, whole_volumes
-from sfumato.data.volumes import as_volume
+from sfumato.data.volumes import as_volume, with_neighbours
 from sfumato.errors import DataError, UsageError, listed, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
@@ -159,7 +159,9 @@ class Segmenter:
         Raises:
             DataError: there are none.
         """
-        found = find_cases(source, hints=self.model.spec.as_taught()).cases
+        found, spec = find_cases(source, hints=self.model.spec.as_taught()).cases, self.model.spec
+        if spec.neighbours and not is_prepared(source):
+            found = tuple(with_neighbours(found, spec.neighbours))
         cases = [case for case in found if split is None or case.split == split]
         if not cases:
             raise DataError(

@@ -150,6 +150,7 @@ def decide_spec(
         crop=settings.crop,
         spacing=settings.spacing,
         dimensions=settings.dimensions,
+        neighbours=settings.neighbours,
         classes=found.classes,
         mask_classes=class_names(rule, found.mask_names) if rule else (),
         mask_rule=rule,

@@ -47,7 +47,7 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
             f"images have {len(sizes)} sizes, from {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]}: "
             f"{sized_words(spec.canvas)}"
         )
-    coloured = sum(image.coloured for image in images)
+    coloured = 0 if spec.neighbours else sum(image.coloured for image in images)
     if 0 < coloured < len(images) and spec.channels == 3:
         yield f"{coloured} of {len(images)} images have colours: all are stored as RGB (--grey makes all grey)"
     if coloured and spec.channels == 1:

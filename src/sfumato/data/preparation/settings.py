@@ -15,6 +15,7 @@ class PreparationSettings:
         dimensions: 2: every plane of a volume is an image; 3: volumes stay whole.
         keep_aspect: fit images in undistorted, with a dark margin.
         crop: fill the canvas with the centre of each image, undistorted.
+        neighbours: planes before and behind each that the cases have as channels.
         spacing: millimetres per pixel to bring images to, before they are padded or cut to the size; for sources that
             have one. Of whole volumes between planes, rows and columns.
         grey: colours become grey (`sfumato.data.channels`), else a set with some coloured images is all RGB.
@@ -32,6 +33,7 @@ class PreparationSettings:
 
     size: tuple[int, int] | None
     dimensions: Literal[2, 3] = 2
+    neighbours: int = 0
     keep_aspect: bool = False
     crop: bool = False
     spacing: float | tuple[float, float, float] | None = None
