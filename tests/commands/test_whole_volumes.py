@@ -60,16 +60,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dataset(source: Path) -> Path:
+def whole(source: Path) -> Path:
     out = source.parent / "whole"
     prepare.prepare(source, out=out)
     return out
 
 
 @pytest.fixture(scope="module")
-def run(dataset: Path) -> Path:
-    out = dataset.parent / "run"
-    train.segment(dataset, out=out, steps=60, batch=4, set=[*SMALL, "validate.every_steps=30"])
+def run(whole: Path) -> Path:
+    out = whole.parent / "run"
+    train.segment(whole, out=out, steps=60, batch=4, set=[*SMALL, "validate.every_steps=30"])
     return out
 
 
@@ -80,8 +80,8 @@ def predictions(run: Path, source: Path) -> Path:
     return out
 
 
-def test_volumes_stay_whole_and_come_to_the_spacing_of_most(source: Path, dataset: Path) -> None:
-    opened = Dataset.open(dataset)
+def test_volumes_stay_whole_and_come_to_the_spacing_of_most(source: Path, whole: Path) -> None:
+    opened = Dataset.open(whole)
     assert opened.spec.dimensions == 3
     assert opened.spec.spacing == (2.0, 1.0, 1.0)
     assert len(opened) == CASES and len(opened.planes) > 10 * CASES
@@ -107,8 +107,8 @@ def test_masks_lie_on_the_grid_of_their_input(predictions: Path, source: Path) -
     assert sorted(int(row["review_rank"]) for row in rows) == list(range(1, CASES + 1))
 
 
-def test_a_model_of_volumes_finds_the_balls(predictions: Path, dataset: Path, tmp_path: Path) -> None:
-    scores = evaluate.masks(predictions, dataset, out=tmp_path / "scores")
+def test_a_model_of_volumes_finds_the_balls(predictions: Path, whole: Path, tmp_path: Path) -> None:
+    scores = evaluate.masks(predictions, whole, out=tmp_path / "scores")
     print(scores)
     assert scores["arms"]["diffusion"]["dice"]["mean"] > 0.7
 
@@ -136,13 +136,13 @@ def test_a_volume_without_its_spacing_is_refused(run: Path) -> None:
         predict_array(load_model(run), np.zeros((18, 24, 22), np.int16), name="ball")
 
 
-def test_two_processes_cut_the_patches_of_one(dataset: Path, preloaded: Preloaded, tmp_path: Path) -> None:
+def test_two_processes_cut_the_patches_of_one(whole: Path, preloaded: Preloaded, tmp_path: Path) -> None:
     settings = [*SMALL, "validate.every_steps=4", "checkpoint.every_steps=4"]
     flags = [flag for setting in settings for flag in ("--set", setting)]
     weights = []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        command = ["train", "segment", dataset, "--out", out, "--steps", "4", "--batch", "4", *flags]
+        command = ["train", "segment", whole, "--out", out, "--steps", "4", "--batch", "4", *flags]
         done = preloaded.start(command, processes=processes)
         assert done.wait() == 0, done.stderr.read_text()
         found = newest(out / "checkpoints")
@@ -164,10 +164,10 @@ def test_windows_and_members_do_not_depend_on_the_batch(run: Path, source: Path,
     assert np.array_equal(one, other)
 
 
-def test_resume_is_exact(dataset: Path, tmp_path: Path) -> None:
+def test_resume_is_exact(whole: Path, tmp_path: Path) -> None:
     extra = [*SMALL, "validate.every_steps=4", "checkpoint.every_steps=2"]
     through, stopped = tmp_path / "through", tmp_path / "stopped"
-    train.segment(dataset, out=through, steps=4, batch=4, set=extra)
+    train.segment(whole, out=through, steps=4, batch=4, set=extra)
     shutil.copytree(through, stopped)
     shutil.rmtree(stopped / "checkpoints" / "step-00000004")
     train.resume(stopped)
@@ -176,17 +176,17 @@ def test_resume_is_exact(dataset: Path, tmp_path: Path) -> None:
     assert all(tensor.equal(ends[1].tensors["ema"][name]) for name, tensor in ends[0].tensors["ema"].items())
 
 
-def test_the_twin_of_a_u_net_sees_volumes_too(dataset: Path, source: Path, tmp_path: Path) -> None:
+def test_the_twin_of_a_u_net_sees_volumes_too(whole: Path, source: Path, tmp_path: Path) -> None:
     network = "network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: []}"
-    train.segment(dataset, out=tmp_path / "run", steps=2, batch=2, twin=True, set=[*SMALL[1:], network])
+    train.segment(whole, out=tmp_path / "run", steps=2, batch=2, twin=True, set=[*SMALL[1:], network])
     scan = source / "images" / "ball_01.nii.gz"
     segmenting.segment(tmp_path / "run", scan, out=tmp_path / "out", samples=1)
     for folder in ("masks", "twin/masks"):
         assert nibabel.load(tmp_path / "out" / folder / "ball_01.nii.gz").shape == nibabel.load(scan).shape
 
 
-def test_the_plan_chooses_a_network_and_patches_of_volumes(dataset: Path, tmp_path: Path) -> None:
-    planned = train.segment(dataset, out=tmp_path / "run", dry_run=True, minutes=1)
+def test_the_plan_chooses_a_network_and_patches_of_volumes(whole: Path, tmp_path: Path) -> None:
+    planned = train.segment(whole, out=tmp_path / "run", dry_run=True, minutes=1)
     chosen = {choice["choice"]: choice["value"] for choice in planned["plan"]}
     assert chosen["network.kind"] == "amortised" and chosen["data.patch"] == [24, 32, 28]
 
@@ -254,15 +254,15 @@ def test_an_absurd_spacing_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "set").exists()
 
 
-def test_patches_of_other_axes_or_above_all_volumes_are_refused(dataset: Path, tmp_path: Path) -> None:
+def test_patches_of_other_axes_or_above_all_volumes_are_refused(whole: Path, tmp_path: Path) -> None:
     for patch, words in (("[16, 16]", "planes, height and width"), ("[90, 90, 90]", "exceeds every image")):
         with pytest.raises(UsageError, match=words):
-            train.segment(dataset, out=tmp_path / "run", steps=1, set=[*SMALL, f"data.patch={patch}"])
+            train.segment(whole, out=tmp_path / "run", steps=1, set=[*SMALL, f"data.patch={patch}"])
 
 
-def test_a_generator_of_whole_volumes_is_told_what_to_do(dataset: Path, tmp_path: Path) -> None:
+def test_a_generator_of_whole_volumes_is_told_what_to_do(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="own size"):
-        train.generate(dataset, out=tmp_path / "run", steps=1)
+        train.generate(whole, out=tmp_path / "run", steps=1)
 
 
 def test_a_picture_is_refused_by_a_model_of_volumes(run: Path, tmp_path: Path) -> None:
@@ -307,9 +307,9 @@ def test_neighbours_are_of_planes(source: Path, tmp_path: Path) -> None:
         prepare.prepare(source, out=tmp_path / "set", preparation=flags)
 
 
-def test_models_of_several_folds_are_one_ensemble(run: Path, dataset: Path, source: Path, tmp_path: Path) -> None:
+def test_models_of_several_folds_are_one_ensemble(run: Path, whole: Path, source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    train.segment(dataset, out=other, steps=6, batch=2, seed=3, set=SMALL)
+    train.segment(whole, out=other, steps=6, batch=2, seed=3, set=SMALL)
     scan, sampling = source / "images" / "ball_02.nii.gz", SamplingFlags(steps=2)
     told = segmenting.segment(run, other, scan, out=tmp_path / "both", samples=2, sampling=sampling, save="probability")
     segmenting.segment(run, scan, out=tmp_path / "one", samples=2, sampling=sampling, save="probability")
