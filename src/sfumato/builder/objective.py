@@ -55,6 +55,7 @@ def build_adversary(recipe: Recipe, spec: Spec, *, device: str) -> Adversary | N
     weights, train = recipe.loss, recipe.train
     if weights.adversarial == 0:
         return None
+    assert train.learning_rate != "auto", "the plan resolves every auto"
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(train.seed)
         dimensions, classes = dimensions_of(recipe, spec), len(spec.mask_classes)

@@ -31,6 +31,7 @@ def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
     refuse_larger_than_memory(recipe, spec)
     network = build_network(recipe, spec).to(device)
     words = recipe.train
+    assert words.learning_rate != "auto", "the plan resolves every auto"
     averages = [EMA(network, width=width) for width in words.ema_widths]
     averages = averages or [EMA(network, half_life=words.ema_half_life, ramp=words.ema_ramp)]
     if words.shard and world() > 1:
@@ -59,6 +60,7 @@ def build_data_order(recipe: Recipe, rows: Sequence[int]) -> DataOrder:
 def build_settings(recipe: Recipe, *, device: str) -> TrainingSettings:
     """How each step is made on a device."""
     words = recipe.train
+    assert words.learning_rate != "auto", "the plan resolves every auto"
     return TrainingSettings(
         learning_rate=words.learning_rate,
         warmup_steps=words.warmup,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.builder.network import state_stride
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
@@ -23,7 +24,7 @@ from sfumato.errors import UsageError, listed
 from sfumato.evenly import evenly
 from sfumato.experiment.data_plan import Choice, median_size, own_sizes, plan_data, plan_patch, refuse_other_axes
 from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES, training_place
-from sfumato.recipe import NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe import LEARNING_RATES, NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.recipe.network import AmortisedNetwork, PlannedNetwork
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
@@ -85,6 +86,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
     recipe, counted = in_images(recipe, len(train))
     seen, patches = _seen(recipe, dataset, device=device)
     recipe, kind = with_network(recipe, seen)
+    network = _network(recipe, seen, device=device)
     choices = [
         *_prepared(recipe.data, dataset),
         *patches,
@@ -92,12 +94,12 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
-        *_network(recipe, seen, device=device),
+        *network,
         *_augment(recipe, dataset.spec.modality, patches=bool(patches) or isinstance(recipe.data.patch, tuple)),
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
         *_sigma_data(recipe, dataset),
-        *_critical(recipe, dataset, seen, device=device),
+        *_critical(recipe, dataset, seen, _strides([*patches, *network], recipe, dataset.spec)),
         *_shares(recipe, dataset),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
@@ -221,16 +223,24 @@ def _metric(recipe: Recipe) -> list[Choice]:
 
 
 def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choice]]:
-    """The recipe with a kind of network, where it leaves that open; `seen` are the sides of what the network sees."""
-    network = recipe.network
-    if not isinstance(network, PlannedNetwork):
-        return recipe, []
-    own, raw = network.model_dump(mode="json", exclude_defaults=True), recipe.model_dump(mode="json", by_alias=True)
-    whole = len(seen) == 3 and not {"attention", "dropout"} & own.keys() and recipe.train.self_condition == 0
-    kind = "amortised" if whole else "unet"
-    raw["network"] = {**own, "kind": kind}
-    why = "volumes are seen once and drawn from often: a step takes a quarter of that of a U-Net"
-    return parse_recipe(raw, origin="the plan"), [Choice("network.kind", kind, why)] if whole else []
+    """The recipe with a kind of network and its learning rate, where it leaves them open.
+
+    Args:
+        recipe: the recipe.
+        seen: the sides of what the network sees.
+    """
+    network, choices = recipe.network, list[Choice]()
+    raw = recipe.model_dump(mode="json", by_alias=True)
+    if isinstance(network, PlannedNetwork):
+        own = network.model_dump(mode="json", exclude_defaults=True)
+        whole = len(seen) == 3 and not {"attention", "dropout"} & own.keys() and recipe.train.self_condition == 0
+        raw["network"] = {**own, "kind": "amortised" if whole else "unet"}
+        if whole:
+            why = "volumes are seen once and drawn from often: a step takes a quarter of that of a U-Net"
+            choices.append(Choice("network.kind", "amortised", why))
+    if recipe.train.learning_rate == "auto":
+        raw["train"]["learning_rate"] = LEARNING_RATES.get(raw["network"]["kind"], LEARNING_RATES["unet"])
+    return parse_recipe(raw, origin="the plan"), choices
 
 
 def _network(recipe: Recipe, seen: Sequence[int], *, device: str) -> list[Choice]:
@@ -321,17 +331,16 @@ def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     return choices
 
 
-def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, ...], *, device: str) -> list[Choice]:
+def _critical(recipe: Recipe, dataset: Dataset, seen: tuple[int, ...], strides: Sequence[int]) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ).
 
-    Masks are looked at with the stride of the state, one pixel of each of its blocks.
+    Masks are looked at with the strides of the state, one pixel of each of its blocks.
     """
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
-    stride = _stride(recipe, seen, device=device)
 
     def strided(masks: np.ndarray) -> np.ndarray:
-        for axis in range(-len(seen), 0):
+        for axis, stride in zip(range(-len(seen), 0), strides, strict=True):
             masks = masks.take(range(stride // 2, masks.shape[axis], stride), axis)
         return masks
 
@@ -364,13 +373,12 @@ def _share(dataset: Dataset, row: int, seen: tuple[int, ...]) -> float:
     return min(1.0, math.prod(seen) / math.prod(dataset.size(row)))
 
 
-def _stride(recipe: Recipe, seen: Sequence[int], *, device: str) -> int:
-    """Side in pixels of what is one pixel of the state, of the axes that are halved every time."""
+def _strides(choices: Sequence[Choice], recipe: Recipe, spec: Spec) -> tuple[int, ...]:
+    """Sides in pixels of what is one pixel of the state, when some choices are made: 1 but of amortised networks."""
     if not isinstance(recipe.network, AmortisedNetwork):
-        return 1
-    stride = recipe.network.stride
-    place = training_place(max(seen), dimensions=len(seen), device=device)
-    return int(SHAPES["amortised"][place]["stride"]) if stride == "auto" else stride
+        return (1,) * spec.dimensions
+    told = parse_recipe(_chosen(recipe.model_dump(mode="json", by_alias=True), choices), origin="the plan")
+    return state_stride(told, spec) or (1,) * spec.dimensions
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

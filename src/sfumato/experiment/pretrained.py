@@ -28,7 +28,7 @@ from sfumato.networks.surgery import TENSOR_PLACES, Report, Signature, transplan
 from sfumato.networks.uncertainty import Weighted
 from sfumato.plain import ours, read_object, shaped
 from sfumato.progress import say
-from sfumato.recipe import Recipe, TaskKind, load_recipe
+from sfumato.recipe import LEARNING_RATES, Recipe, TaskKind, load_recipe
 from sfumato.training.parts import TrainingState
 from sfumato.training.processes import rank
 from sfumato.training.weights import check_weight_numbers
@@ -130,7 +130,8 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     for note in donor.notes:
         say(f"note: {init}: {note}")
     words = _words(donor, task)
-    usual = load_recipe(task, beneath={"network": words["network"]} if "network" in words else None).train.learning_rate
+    told = load_recipe(task, beneath={"network": words["network"]} if "network" in words else None).train.learning_rate
+    usual = LEARNING_RATES["unet"] if told == "auto" else told
     rate = float(f"{usual / FINE_TUNE_LR_DIVISOR:.6g}")
     return Start(donor.name, donor.sha256, {**words, "train": {"learning_rate": rate}})
 

@@ -6,7 +6,7 @@ header of every model.
 
 from sfumato.recipe.data import NATIVE, Augment, Augmentation, DataSection, LabelKind, Modality, NonLeaking, Pairs
 from sfumato.recipe.epochs import in_images
-from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe, read_recipe
+from sfumato.recipe.load import DEFAULTS, LEARNING_RATES, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.process import CategoricalProcess, GaussianProcess, SDDProcess
@@ -17,6 +17,7 @@ from sfumato.recipe.train import LENGTHS, GenerateMetric, SegmentMetric
 
 __all__ = [
     "DEFAULTS",
+    "LEARNING_RATES",
     "LENGTHS",
     "NATIVE",
     "Augment",

@@ -60,8 +60,13 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
 }
 """What a kind of process changes in the defaults of a task."""
 
+LEARNING_RATES = {"unet": 3e-4, "amortised": 1e-3}
+"""Peak of the learning rate of the networks that `auto` becomes, for segment."""
+
 NETWORK_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
     ("generate", "unet"): {"train": {"learning_rate": 1e-3}},  # learns twice as fast as with 3e-4, see RESULTS.md
+    ("segment", "amortised"): {"train": {"learning_rate": LEARNING_RATES["amortised"]}},
+    ("segment", "auto"): {"train": {"learning_rate": "auto"}},
 }
 """What a kind of network changes in the defaults of a task."""
 

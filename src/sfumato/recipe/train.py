@@ -93,8 +93,9 @@ class Train(Part):
     )
     betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="decay of the optimiser's two moments")
     epsilon: Positive = Field(1e-8, description="added to the root of the second moment")
-    learning_rate: Positive = Field(
-        3e-4, description="peak of the learning rate; the default is higher where generate trains a unet"
+    learning_rate: Positive | Auto = Field(
+        3e-4,
+        description="peak of the learning rate; the default is higher for amortised, and where generate trains a unet",
     )
     learning_rates: dict[str, NonNegative] = Field(
         {},
