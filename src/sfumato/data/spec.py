@@ -25,12 +25,21 @@ from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, Spacing, fit_canvas, no_spacing
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.statistics import Stats
-from sfumato.data.volumes import plane_spacing
+from sfumato.data.volumes import as_volume, by_volume, plane_spacing
 from sfumato.errors import DataError, UsageError
 from sfumato.plain import shaped, shown
 from sfumato.typing import Data
 
-__all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", "to_data", "with_channels"]
+__all__ = [
+    "Intensity",
+    "Spec",
+    "drawn_cases",
+    "model_input",
+    "read_input",
+    "stored_channels",
+    "to_data",
+    "with_channels",
+]
 
 _Pixels = Shaped[np.ndarray, "*space c"]
 _Stored = Shaped[np.ndarray, "*sides channels"]
@@ -242,7 +251,23 @@ class Input(NamedTuple):
     placement: Placement
 
 
-def read_volume_input(planes: Sequence[Case], spec: Spec) -> Input:
+def drawn_cases(cases: Sequence[Case], spec: Spec) -> tuple[list[Case], Callable[[Case, Spec], Input]]:
+    """What a model sees as one, and how it is read: images, or the volumes that the images are planes of.
+
+    Raises:
+        DataError: an image among volumes.
+    """
+    if spec.dimensions == 2:
+        return list(cases), read_input
+    volumes = {as_volume(planes).id: planes for planes in by_volume(cases)}
+
+    def read(case: Case, spec: Spec) -> Input:
+        return _read_volume(volumes[case.id], spec)
+
+    return [as_volume(planes) for planes in volumes.values()], read
+
+
+def _read_volume(planes: Sequence[Case], spec: Spec) -> Input:
     """A volume, read plane by plane from its files and brought into the model's form.
 
     Raises:

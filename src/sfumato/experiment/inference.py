@@ -12,7 +12,7 @@ import torch
 
 from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
-from sfumato.data.spec import Input, Spec, model_input, read_input, stored_channels, to_data
+from sfumato.data.spec import Input, Spec, drawn_cases, model_input, stored_channels, to_data
 from sfumato.data.statistics import statistics
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
@@ -120,7 +120,7 @@ def predict(
     tta: bool = False,
     recorded: Container[str] = (),
     guidance: Guidance = UNGUIDED,
-    read: Callable[[Case, Spec], Input] = read_input,
+    read: Callable[[Case, Spec], Input] | None = None,
     tell: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Ensemble]:
     """Draw `count` masks for each case, `batch` at a time; memory does not grow with the number of steps.
@@ -130,7 +130,7 @@ def predict(
     Args:
         model: the model.
         sampler: how each mask is drawn.
-        cases: what to segment.
+        cases: what to segment; of a model that sees whole volumes their planes, those of each side by side.
         count: members of each ensemble.
         seed: decides the noise.
         batch: masks drawn at once.
@@ -138,7 +138,7 @@ def predict(
         tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
         recorded: ids of the cases whose first member is filmed.
         guidance: away from a weaker model, or none.
-        read: the image of a case in the model's form; from its files, unless it is there already.
+        read: the image of a case in the model's form, where it is there already; None: from its files.
         tell: told in words when memory runs out and fewer masks are drawn at once.
 
     Raises:
@@ -148,6 +148,8 @@ def predict(
     """
     if tta and count > views_of(model.spec.size):
         raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
+    if read is None:
+        cases, read = drawn_cases(cases, model.spec)
     draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, recorded=recorded, guidance=guidance)
     together = max(1, batch // count) if model.spec.size else 1
     portions = AdaptiveBatchSize(batch, tell=tell)

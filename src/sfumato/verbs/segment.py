@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -14,9 +14,9 @@ import numpy as np
 from sfumato.data.manifest import Case, is_prepared, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import find_cases
-from sfumato.data.spec import Input, Spec, read_input, read_volume_input
+from sfumato.data.spec import Spec, drawn_cases
 from sfumato.data.units import MaskFormat, Unit, counted_cases, units, whole_volumes
-from sfumato.data.volumes import as_volume, with_neighbours
+from sfumato.data.volumes import with_neighbours
 from sfumato.errors import DataError, UsageError, listed, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
@@ -380,10 +380,11 @@ def _postprocess_asked(arms: Sequence[_Arm]) -> dict[str, Any]:
     return {"postprocess": words} if words else {}
 
 
-def _check_images(wanted: Iterable[Unit], spec: Spec) -> None:
+def _check_images(cases: Sequence[Case], spec: Spec) -> None:
     """All images that cannot be segmented, before any is."""
-    problems, read = [], _reader(list(wanted), spec)
-    for case in (case for unit in wanted for case in _drawn_cases(unit, spec)):
+    problems = []
+    drawn, read = drawn_cases(cases, spec)
+    for case in drawn:
         try:
             read(case, spec)
         except DataError as problem:
@@ -392,25 +393,12 @@ def _check_images(wanted: Iterable[Unit], spec: Spec) -> None:
     raise_together(problems)
 
 
-def _drawn_cases(unit: Unit, spec: Spec) -> list[Case]:
-    """What an ensemble is drawn of: an image, each plane of a volume, or all of it."""
-    return [as_volume(unit.cases)] if spec.dimensions == 3 else list(unit.cases)
-
-
-def _reader(wanted: Sequence[Unit], spec: Spec) -> Callable[[Case, Spec], Input]:
-    """How cases are read."""
-    if spec.dimensions == 2:
-        return read_input
-    planes = {unit.id: unit.cases for unit in wanted}
-    return lambda case, spec: read_volume_input(planes[case.id], spec)
-
-
 def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: ShardTask) -> None:
     """The files of a share."""
     left = set(share.todo)
     todo = {arm.name: [unit for unit in wanted if arm.item(unit) in left] for arm in arms}
     checked = {unit.id: unit for units in todo.values() for unit in units}
-    _check_images(list(checked.values()), arms[0].model.spec)
+    _check_images([case for unit in checked.values() for case in unit.cases], arms[0].model.spec)
     with bar("segmenting", total=len(share.todo)) as progress:
         done = 0
         for arm in arms:
@@ -447,7 +435,7 @@ def _ensembles(
     return predict(
         model,
         drawing.each.sampler,
-        [case for unit in todo for case in _drawn_cases(unit, model.spec)],
+        [case for unit in todo for case in unit.cases],
         count=drawing.count,
         seed=drawing.seed,
         batch=drawing.batch,
@@ -455,7 +443,6 @@ def _ensembles(
         start=drawing.start,
         tta=drawing.tta,
         recorded=recorded,
-        read=_reader(todo, model.spec),
         tell=say,
     )
 
@@ -471,7 +458,7 @@ def _write_tables(
     arm: _Arm, wanted: Sequence[Unit], rows: Sequence[ManifestRow], folder: Path, *, source: Path, **words: Any
 ) -> None:
     """Manifest, summary and provenance of a predictions folder."""
-    drawn = [len(_drawn_cases(unit, arm.model.spec)) for unit in wanted]
+    drawn = [1 if arm.model.spec.dimensions == 3 else len(unit.cases) for unit in wanted]
     seconds = sum(row["seconds"] for row in rows) / sum(drawn)
     ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
     for count, row, rank in zip(drawn, rows, ranks, strict=True):
