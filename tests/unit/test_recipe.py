@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -38,10 +39,11 @@ def test_a_process_brings_the_sampler_that_suits_it(tmp_path: Path) -> None:
 
 
 def test_a_network_brings_the_learning_rate_that_suits_it() -> None:
-    def rate(task: TaskKind, *settings: str) -> float:
+    def rate(task: TaskKind, *settings: str) -> float | Literal["auto"]:
         return load_recipe(task, settings=settings).train.learning_rate
 
-    assert rate("generate") == 1e-3 and rate("segment") == 3e-4
+    assert rate("generate") == 1e-3 and rate("segment") == "auto"
+    assert rate("segment", "network.kind=unet") == 3e-4 and rate("segment", "network.kind=amortised") == 1e-3
     assert rate("generate", "network={kind: dit}") == rate("generate", "process={kind: sdd}") == 3e-4
     assert rate("generate", "train.learning_rate=2e-4") == 2e-4
 
@@ -122,8 +124,8 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
         }
     )
     left = [line.split(":")[0].strip() for line in recipe.to_yaml().splitlines() if line.endswith(" auto")]
-    assert left == ["slice_axis", "dimensions", "precision", "compile"], (
-        "there are no volumes, and precision and compile are chosen by the device of the day"
+    assert left == ["preset", "slice_axis", "dimensions", "precision", "compile"], (
+        "a preset has this name, there are no volumes, and precision and compile are chosen by the device of the day"
     )
     images, _ = plan_training(load_recipe("generate"), dataset, device="cpu")
     assert images.process.sigma_data == pytest.approx(float(dataset.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ from sfumato.experiment.run import Run
 from sfumato.experiment.source import Reading
 from sfumato.experiment.training_log import following
 from sfumato.progress import say
-from sfumato.recipe import LabelKind, Pairs, Preset, TaskKind
+from sfumato.recipe import LabelKind, Pairs, PlanPreset, TaskKind
 from sfumato.verbs import train as verbs
 from sfumato.verbs.train import Length, Planned, Trained, Training
 
@@ -23,7 +23,7 @@ def segment(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
-    preset: Preset | None = None,
+    preset: PlanPreset | None = None,
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
@@ -76,7 +76,7 @@ def generate(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
-    preset: Preset | None = None,
+    preset: PlanPreset | None = None,
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,

@@ -12,7 +12,7 @@ GAP = 2
 """Dark pixels between two planes."""
 
 _Volume = Shaped[np.ndarray, "planes h w *c"]
-Picture = Shaped[np.ndarray, "height width *c"]
+ThreePlanes = Shaped[np.ndarray, "height width *c"]
 """Three planes."""
 
 
@@ -28,7 +28,7 @@ def fullest(masks: Sequence[Integer[np.ndarray, "planes h w"]]) -> tuple[int, ..
 
 def three_planes(
     volume: _Volume, at: Sequence[int], *, spacing: Spacing | None, axis: Axis | None, nearest: bool
-) -> Picture:
+) -> ThreePlanes:
     """The planes of a volume that meet at a voxel; its own direction first.
 
     Args:
@@ -57,6 +57,6 @@ def three_planes(
     return picture
 
 
-def _enlarged(plane: Picture, scales: Sequence[float], *, nearest: bool) -> Picture:
+def _enlarged(plane: ThreePlanes, scales: Sequence[float], *, nearest: bool) -> ThreePlanes:
     size = tuple(max(1, round(side * scale)) for side, scale in zip(plane.shape, scales, strict=False))
     return resize(np.ascontiguousarray(plane), size, nearest=nearest)

@@ -27,7 +27,7 @@ PATCH_SIDE, PATCH_STEP = {"cpu": 128, "cuda": 256}, 16
 PATCH_VOXELS, PATCH_SIDE_STEP = {"cpu": 2**17, "cuda": 2**20}, 4
 """Voxels of a patch of volumes at most, on a device, and what its sides are multiples of."""
 
-LARGEST_SIDE = {"cpu": 64, "cuda": 128}
+LARGEST_SMALL_SIDE = {"cpu": 64, "cuda": 128}
 """Side in pixels up to which training on a device takes hours, not days."""
 
 HEADERS_READ = 500
@@ -164,7 +164,7 @@ def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple
     if data.size != "auto":
         return data.size, []
     median = median_size(_shapes(found.cases, Canvas(None, spacing=data.spacing)))
-    limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
+    limit = LARGEST_SMALL_SIDE.get(device, LARGEST_SMALL_SIDE["cuda"])
     size = size_within(median, limit)
     if recipe.task == "segment" and recipe.preset != "fast" and max(median) > limit and _has_own_size(data):
         if recipe.preset == "best":

@@ -277,7 +277,7 @@ class Draw:
         return _Drawn(turn_back(answer, views).cpu().numpy(), films)
 
 
-def _seen(values: Data, items: Sequence[int]) -> Data:
+def _seen(values: torch.Tensor, items: Sequence[int]) -> torch.Tensor:
     """What is filmed of some items: images, and of volumes the plane in the middle."""
     return values[items] if values.ndim == 4 else values[items, :, values.shape[2] // 2]
 

@@ -10,7 +10,7 @@ from sfumato.recipe.load import DEFAULTS, LEARNING_RATES, load_recipe, merge, pa
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.process import CategoricalProcess, GaussianProcess, SDDProcess
-from sfumato.recipe.recipe import Preset, Recipe
+from sfumato.recipe.recipe import PlanPreset, Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
 from sfumato.recipe.track import Track, public_words
 from sfumato.recipe.train import LENGTHS, GenerateMetric, SegmentMetric
@@ -32,7 +32,7 @@ __all__ = [
     "NonLeaking",
     "OwnNetwork",
     "Pairs",
-    "Preset",
+    "PlanPreset",
     "Recipe",
     "SDDProcess",
     "Sample",

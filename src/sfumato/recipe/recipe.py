@@ -22,7 +22,7 @@ from sfumato.recipe.train import (
     Validate,
 )
 
-Preset = Literal["fast", "auto", "best"]
+PlanPreset = Literal["fast", "auto", "best"]
 
 MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
@@ -32,7 +32,7 @@ class Recipe(Part):
     """Everything about a run."""
 
     task: TaskKind = Field(description="segment or generate")
-    preset: Preset = Field(
+    preset: PlanPreset = Field(
         "auto",
         description="how far the plan goes where nothing is said: fast: images of at most 64 pixels (128 on a GPU), "
         "volumes as planes, 10 minutes; auto: images in their own size where a small one would blur their masks, "

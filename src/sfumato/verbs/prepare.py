@@ -15,7 +15,7 @@ from sfumato.experiment.dataset import prepare_into, rehearse_cases
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say
-from sfumato.recipe import NATIVE, Modality, Preset, Recipe, load_recipe
+from sfumato.recipe import NATIVE, Modality, PlanPreset, Recipe, load_recipe
 from sfumato.training.signals import going_on_later
 from sfumato.verbs.bounds import check_workers
 
@@ -84,7 +84,7 @@ class Preparation:
     """
 
     size: Size = "auto"
-    preset: Preset = "auto"
+    preset: PlanPreset = "auto"
     keep_aspect: bool = False
     crop: bool = False
     dimensions: Literal[2, 3, "auto"] = "auto"

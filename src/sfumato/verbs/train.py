@@ -22,7 +22,7 @@ from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.experiment.trainer import TrainingResult, Validation
 from sfumato.experiment.training_log import beside_twin
 from sfumato.progress import say
-from sfumato.recipe import LENGTHS, Preset, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
+from sfumato.recipe import LENGTHS, PlanPreset, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
 from sfumato.training.processes import choose_device, is_first_here, own_device, process_group, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
@@ -100,7 +100,7 @@ class Training:
     """
 
     recipe: Path | str | None = None
-    preset: Preset | None = None
+    preset: PlanPreset | None = None
     init: str | None = None
     settings: Sequence[str] = ()
     changes: Mapping[str, Any] | None = None

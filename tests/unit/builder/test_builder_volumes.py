@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sfumato.builder import network as module
-from sfumato.builder.network import build_call, build_network, state_stride, voxel_spacing
+from sfumato.builder.network import build_call, build_network, state_stride
 from sfumato.builder.objective import build_adversary
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
@@ -35,7 +35,7 @@ SMALL = "{kind: unet, channels: 8, multipliers: [1, 2, 2], blocks: 1, attention:
 def of_volumes(monkeypatch: pytest.MonkeyPatch, *size: int, spacing: tuple[float, ...] | None = None) -> None:
     """What the network sees is of this size, in voxels, with this spacing."""
     monkeypatch.setattr(module, "seen_size", lambda *_: size)
-    monkeypatch.setattr(module, "voxel_spacing", lambda _: spacing)
+    monkeypatch.setattr(Spec, "voxel", property(lambda _: spacing))
 
 
 def planned(kind: str, place: str) -> Recipe:
@@ -171,5 +171,5 @@ def test_images_are_built_as_ever() -> None:
     for size, spacing in itertools.product(((16, 16), (40, 20)), (None, 0.5)):
         spec = Spec(**{**vars(SPEC), "size": size, "spacing": spacing})
         network = build_network(given(SMALL), spec, numbers=False)
-        assert voxel_spacing(spec) is None
+        assert spec.voxel is None
         assert isinstance(network, UNet) and network.multiple == (4, 4) and network.stem.kernel_size == (3, 3)
