@@ -41,8 +41,9 @@ MEMBERS, CALLS = 16, 4
 WARM_UP = 20
 
 
-def monai_network(channels: int, classes: int) -> nn.Module:
-    return MonaiUNet(2, channels, classes, (16, 32, 64, 128, 256), (2, 2, 2, 2), num_res_units=2)
+def monai_network(channels: int, classes: int, dimensions: int = 2) -> nn.Module:
+    widths = (16, 32, 64, 128, 256) if dimensions == 2 else (16, 32, 64, 128)
+    return MonaiUNet(dimensions, channels, classes, widths, (2,) * (len(widths) - 1), num_res_units=2)
 
 
 def speed(options: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """Masks at the images' own size by CPU minutes: whole images made small, patches in windows, MONAI on the same patches.
 
-    python benchmarks/native.py SOURCE --minutes 5 --seeds 3      # SOURCE: images with masks, of any sizes
+    python benchmarks/native.py SOURCE --minutes 5 --seeds 3      # SOURCE: images or volumes with masks, of any sizes
 
 Arms, each with its own CPU minutes of one thread:
 
-    small      what a plan makes of the whole image at 64 pixels
-    native     `prepare --size native`, `network.kind=amortised` in windows of --patch, masks drawn with 4 calls
+    small      `--preset fast`: whole images at 64 pixels, volumes plane by plane
+    native     `--size native`, `network.kind=amortised` in windows of --patch, masks drawn with 4 calls; whole volumes
     twin       the encoder's own answer of the same network
     MONAI      the residual `UNet` with `DiceCELoss` on the same patches in the same order with the same augmentation,
                and `sliding_window_inference` (Gaussian weights, half overlapping)
@@ -13,7 +13,7 @@ Arms, each with its own CPU minutes of one thread:
 All are trained by turns in one process: the one that has used less CPU time makes the next step, so a busy machine
 slows all. The rates are those of `benchmarks/amortised.py`. Scored are the test cases of one split by patient, against
 the first reader, at each image's own size: Dice, the 95th percentile of the Hausdorff distance (HD95) and the surface
-Dice within 2 pixels (NSD), means over cases of means over classes.
+Dice within 2 pixels (NSD), means over cases of means over classes; of volumes in millimetres.
 """
 
 import argparse
@@ -54,7 +54,8 @@ class Scores(NamedTuple):
     nsd: float
 
 
-def scored(mask: np.ndarray, truth: np.ndarray, classes: int) -> Scores:
+def scored(mask: np.ndarray, truth: np.ndarray, classes: int, spacing: tuple[float, ...] | None) -> Scores:
+    spacing = spacing or (1.0,) * truth.ndim
     found = list[Scores]()
     for index in range(1, classes):
         ours, theirs = mask == index, truth == index
@@ -62,8 +63,8 @@ def scored(mask: np.ndarray, truth: np.ndarray, classes: int) -> Scores:
             continue
         dice = 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())
         if ours.any() and theirs.any():
-            far = hd95(distances(ours, theirs, spacing=(1, 1)))
-            found.append(Scores(float(dice), far, nsd(ours, theirs, tolerance=NEAR, spacing=(1, 1))))
+            far = hd95(distances(ours, theirs, spacing=spacing))
+            found.append(Scores(float(dice), far, nsd(ours, theirs, tolerance=NEAR, spacing=spacing)))
         else:
             found.append(Scores(0.0, float("nan"), 0.0))
     return means(found) if found else Scores(1.0, 0.0, 1.0)
@@ -96,19 +97,22 @@ def our_loss(work: Workload) -> Callable[[Batch], Tensor]:
     return lambda batch: task.loss(network, batch)["loss"].mean()
 
 
-def drawn(work: Workload) -> Predict:
+def drawn(work: Workload, truth: Dataset) -> Predict:
     """One member in `CALLS` calls, brought back to the image's own size."""
     model = work.model()._replace(network=work.parts.network.eval())
     sampler = model.sampler(steps=CALLS, sampler="ddim")
 
     def mask_of(row: int) -> np.ndarray:
-        (ensemble,) = predict(model, sampler, [work.dataset.cases[row]], count=1, seed=0, batch=1)
-        return in_original_size(ensemble).mask
+        case = truth.cases[row]
+        name = case.volume if truth.spec.dimensions == 3 else case.id
+        planes = [each for each in work.dataset.planes if name in (each.id, each.volume)]
+        masks = [in_original_size(each).mask for each in predict(model, sampler, planes, count=1, seed=0, batch=1)]
+        return masks[0] if masks[0].ndim == truth.mask(row).ndim else np.stack(masks)
 
     return mask_of
 
 
-def windowed(work: Workload, answer: Callable[[Tensor], Tensor], patch: tuple[int, int]) -> Predict:
+def windowed(work: Workload, answer: Callable[[Tensor], Tensor], patch: tuple[int, ...]) -> Predict:
     """Logits of windows, put together as MONAI does."""
 
     def mask_of(row: int) -> np.ndarray:
@@ -128,23 +132,27 @@ class Arm(NamedTuple):
 
 
 def arms_of(folder: Path, options: argparse.Namespace, seed: int) -> dict[str, Arm]:
-    patch = (options.patch, options.patch)
-    common = [f"train.batch={options.batch}", "train.steps=1000000", f"train.seed={seed}"]
+    truth = Dataset.open(folder / "native")
+    patch = tuple(map(int, options.patch.split("x")))
+    patch = patch if len(patch) > 1 else patch * truth.spec.dimensions
+    common = ["train.steps=1000000", f"train.seed={seed}"]
     small = set_up_workload(folder / "small", "segment", None, common)
-    ours = ["network.kind=amortised", f"data.patch=[{options.patch}, {options.patch}]", *options.set]
+    ours = ["network.kind=amortised", f"data.patch={list(patch)}", f"train.batch={options.batch}", *options.set]
     native = set_up_workload(folder / "native", "segment", None, [*common, *ours])
     network = native.parts.network
     assert isinstance(network, Amortised)
     torch.manual_seed(seed)
     spec = native.dataset.spec
-    theirs = monai_network(spec.channels, len(spec.mask_classes))
+    theirs = monai_network(spec.channels, len(spec.mask_classes), dimensions=spec.dimensions)
     return {
-        "small": Arm(Trained(small.parts.network, our_loss(small), 1e-3), small, {"small": lambda: drawn(small)}),
+        "small": Arm(
+            Trained(small.parts.network, our_loss(small), 1e-3), small, {"small": lambda: drawn(small, truth)}
+        ),
         "native": Arm(
             Trained(network, our_loss(native), 1e-3),
             native,
             {
-                "native": lambda: drawn(native),
+                "native": lambda: drawn(native, truth),
                 "twin": lambda: windowed(native, lambda x: network.eval().encode(x).logits, patch),
             },
         ),
@@ -169,7 +177,8 @@ def results(arms: Mapping[str, Arm], truth: Dataset) -> Iterator[tuple[str, int,
     for arm in arms.values():
         for name, answer in arm.answers.items():
             mask_of = answer()
-            yield name, arm.trained.steps, means([scored(mask_of(row), truth.mask(row), classes) for row in rows])
+            found = [scored(mask_of(row), truth.mask(row), classes, truth.spec.voxel) for row in rows]
+            yield name, arm.trained.steps, means(found)
 
 
 def main() -> None:
@@ -177,16 +186,20 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each arm")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--patch", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8, help="patches of a step")
+    parser.add_argument("--patch", default="256", help="sides of patches and windows, such as 256 or 40x56x40")
+    parser.add_argument("--drop-unpaired", action="store_true")
+    parser.add_argument("--images", help="as of prepare")
+    parser.add_argument("--masks", help="as of prepare")
     parser.add_argument("--set", action="append", default=[], help="of the native arm, e.g. network.stem=2")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = dict[str, list[Scores]]()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        for name, size in (("small", "auto"), ("native", "native")):
-            prepare(options.source, out=folder / name, reading=Reading(), preparation=Preparation(size=size))
+        reading = Reading(drop_unpaired=options.drop_unpaired, images=options.images, masks=options.masks)
+        for name, how in (("small", Preparation(preset="fast")), ("native", Preparation(size="native"))):
+            prepare(options.source, out=folder / name, reading=reading, preparation=how)
         print("| arm | seed | steps | Dice | HD95 | NSD |\n| --- | --- | --- | --- | --- | --- |", flush=True)
         for seed in range(options.seeds):
             arms = arms_of(folder, options, seed)
