@@ -12,8 +12,9 @@ GAP = 2
 """Dark pixels between two planes."""
 
 _Volume = Shaped[np.ndarray, "planes h w *c"]
+_Plane = Shaped[np.ndarray, "..."]
 ThreePlanes = Shaped[np.ndarray, "height width *c"]
-"""Three planes."""
+"""Three planes side by side."""
 
 
 def fullest(masks: Sequence[Integer[np.ndarray, "planes h w"]]) -> tuple[int, ...]:
@@ -57,6 +58,6 @@ def three_planes(
     return picture
 
 
-def _enlarged(plane: ThreePlanes, scales: Sequence[float], *, nearest: bool) -> ThreePlanes:
+def _enlarged(plane: _Plane, scales: Sequence[float], *, nearest: bool) -> _Plane:
     size = tuple(max(1, round(side * scale)) for side, scale in zip(plane.shape, scales, strict=False))
     return resize(np.ascontiguousarray(plane), size, nearest=nearest)
