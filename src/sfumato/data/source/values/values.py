@@ -93,7 +93,7 @@ def _with_ignored(found: DiscoveredDataset, names: Mapping[int, str], ignored: S
     names = names or {value: name for value, name in found.mask_names.items() if value not in ignored}
     note = (
         f"pixels of masks that count nowhere, neither in loss nor in metrics: those of {_and(ignored)} (ignore); "
-        "evaluate against a dataset that is prepared so, as in the files themselves they count"
+        "evaluate against a dataset that is prepared so, or say it again: evaluate masks --class-names"
     )
     named = _as_named(found._replace(ignore=unsaid, notes=(*found.notes, note)), names, dict.fromkeys(ignored, unsaid))
     return named if names else named._replace(mask_names={})
