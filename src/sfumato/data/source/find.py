@@ -404,7 +404,7 @@ def _by_tables(
     read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     found = _of_table_rows(read, hints)
-    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths])
+    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths], rows=read.rows)
     return found._replace(
         notes=(*left_out(listing, others), *found.notes),
         outside=read.outside,

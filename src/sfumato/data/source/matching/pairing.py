@@ -48,6 +48,10 @@ class Owned(NamedTuple):
     said: str = ""
 
 
+NO_PARTNER = "left out because they have no partner"
+"""How notes about images without a mask, and masks without an image, begin."""
+
+
 class Matched(NamedTuple):
     """Masks of each image, its channels (both by the locator of the image), what has no partner, and what to know."""
 

@@ -98,6 +98,17 @@ def masks_of_every_image(pictures: Sequence[Picture]) -> _Seen | None:
     return _sorted(pictures, [masks], nameless=False)
 
 
+def without_drawn(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Images, and the masks among them that are called like these but for the ending, by their pixels."""
+    names = {(picture.entry.parts[:-1], picture.stem) for picture in pictures}
+    if len(names) == len(pictures):
+        return list(pictures), []
+    series = _by_ending(pictures)
+    masks = _masks_among(series) if 1 < len(series) <= _SERIES else []
+    seen = _sorted(pictures, masks, nameless=False)
+    return seen.images, seen.masks
+
+
 def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
     images, drawn = list[Picture](), list[Picture]()
