@@ -41,7 +41,7 @@ PLAIN_IMAGES = _words("image images img imgs input inputs")
 MODALITIES = _words(
     """
     ct cta cbct cect ncct mr mri mra pet us oct fundus t1 t1w t1n t1c t1ce t1gd t2 t2w t2f pd pdw flair dwi adc dce swi
-    bold asl training test
+    bold asl mprage mp2rage tof training test
     """
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
