@@ -262,7 +262,9 @@ def _arranged(parted: Parted, readings: Readings, read: _Read, class_level: int,
     """The cases of images and their masks, and what to know about them."""
     matched, images = read.matched, read.images
     names = channel_names(images, matched.channels)
-    cases, about = make_cases(images, readings.masks, matched.channels, class_level, labelled=labelled)
+    bare = set(matched.bare)
+    left = [image for image in parted.images if image.entry.locator in bare]
+    cases, about = make_cases(images, readings.masks, matched.channels, class_level, labelled=labelled, left=left)
     notes = list[str]()
     if parted.has_masks:
         notes.append(_told(images, matched, readings, names))
