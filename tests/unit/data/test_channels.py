@@ -7,6 +7,7 @@ from sfumato.data.channels import has_colour, read_case, with_channels, without_
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.manifest import Case
+from sfumato.data.source import find_cases
 from sfumato.errors import DataError
 
 
@@ -51,3 +52,20 @@ def test_channels_of_8_and_16_bits_or_of_two_sizes_are_refused(tmp_path: Path) -
     for other in "bc":
         with pytest.raises(DataError, match="DATA-012"):
             read_case(Case(id="p", image=str(tmp_path / "a.png"), channels=(str(tmp_path / f"{other}.png"),)))
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.0, True), (60.0, False)])
+def test_a_channel_that_takes_little_of_the_range_is_told(tmp_path: Path, times: float, told: bool) -> None:
+    for number in range(5):
+        random = np.random.default_rng(number)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        drawn = np.zeros((12, 12, 4), np.uint8)
+        drawn[2:6, 2:6, 1:3] = 1
+        ct = random.integers(-1000, 1500, drawn.shape).astype(np.int16)
+        pet = (times * random.uniform(0, 20, drawn.shape)).astype(np.float32)
+        for name, voxels in (("images/p{}_ct", ct), ("images/p{}_pet", pet), ("labels/p{}", drawn)):
+            write_volume(tmp_path / f"{name.format(number)}.nii.gz", voxels, np.eye(4))
+    found = find_cases(tmp_path)
+    assert found.channels == ("ct", "pet")
+    assert any("of which pet takes less than 5%" in note for note in found.notes) == told

@@ -257,12 +257,22 @@ def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
 
 
 def _looked(entries: Sequence[SourceFile]) -> list[bool | None]:
-    """What a few of the files look like."""
-    return [_is_like_a_mask(entry.locator) for entry in _a_few(entries)]
+    """What a few of the files look like; others, where these are of one value, as the first slices of series are."""
+    found = [_is_like_a_mask(entry.locator) for entry in _a_few(entries)]
+    if any(answer is not None for answer in found) or len(entries) <= len(found):
+        return found
+    return [_is_like_a_mask(entry.locator) for entry in _between(entries)]
 
 
 def _a_few(entries: Sequence[SourceFile]) -> Sequence[SourceFile]:
     return entries[:: max(1, len(entries) // _SAMPLE)][:_SAMPLE]
+
+
+def _between(entries: Sequence[SourceFile]) -> list[SourceFile]:
+    """Files in the middle of parts of all, then at their quarters, other than the first of each part."""
+    parts = range(2 * _SAMPLE)
+    middle = [entries[(2 * part + 1) * len(entries) // (4 * _SAMPLE)] for part in parts]
+    return [*middle, *(entries[(4 * part + 1) * len(entries) // (8 * _SAMPLE)] for part in parts)]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:
