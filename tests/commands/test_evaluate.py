@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from sfumato import Preparation, prepare
 from sfumato.commands import evaluate
 from sfumato.data.formats.image import write_image
 from sfumato.errors import DataError, UsageError
@@ -329,3 +330,47 @@ def test_volumes_of_labels_alone_have_no_image(tmp_path: Path) -> None:
     (row,) = rows(tmp_path / "out" / "scores.csv")
     volume, _, plane = row["reference"].partition("::")
     assert row["image"] == "" and found(volume, tmp_path / "out") == reference / "a.nii.gz" and plane == "axial/0"
+
+
+def test_values_of_references_that_are_called_ignore_count_nowhere(tmp_path: Path) -> None:
+    """Pictures, with images and alone; their 0 is what nobody drew."""
+    truth, drawn = square(8, value=1) + square(16, value=2), np.full((SIDE, SIDE), 2, np.uint8)
+    drawn[8:16, 8:16] = 1
+    images = {name: np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE) + n for n, name in enumerate(names(4))}
+    alone = folder_of(tmp_path / "alone", dict.fromkeys(names(4), truth))
+    folder_of(tmp_path / "both" / "masks", dict.fromkeys(names(4), truth))
+    folder_of(tmp_path / "both" / "images", images)
+    predicted = folder_of(tmp_path / "drawn", dict.fromkeys(names(4), drawn))
+    plain = evaluate.masks(predicted, alone, out=tmp_path / "plain")
+    assert plain["arms"]["drawn"]["per_class"]["class 2"]["dice"] < 0.2
+    for reference in (alone, tmp_path / "both"):
+        result = evaluate.masks(
+            predicted, reference, out=tmp_path / f"out_{reference.name}", class_names="0=ignore, 1=tumour, 2=stroma"
+        )
+        by_class = result["arms"]["drawn"]["per_class"]
+        assert {name: of["dice"] for name, of in by_class.items()} == {"tumour": 1.0, "stroma": 1.0}
+        assert any("count nowhere" in note for note in result["notes"])
+
+
+def test_values_of_volumes_that_are_called_ignore_count_nowhere(tmp_path: Path) -> None:
+    truth, drawn = np.zeros((6, 6, 4), int), np.zeros((6, 6, 4), int)
+    truth[1:4, 1:4, 1:3], drawn[1:4, 1:4, 1:3] = 1, 1
+    truth[4:, 4:], drawn[4:, 4:] = 3, 1
+    labels = {"background": 0, "organ": 1, "unclear": 3}
+    reference = nnunet(tmp_path / "truth", {"a": truth, "b": truth}, affine=AFFINE, labels=labels)
+    drawn_folder = nnunet(tmp_path / "fold", {"a": drawn, "b": drawn}, affine=AFFINE)
+    said = {"class_names": "1=organ,3=ignore", "metrics": "dice,hd95"}
+    arm = evaluate.masks(drawn_folder, reference, out=tmp_path / "out", **said)["arms"]["fold"]
+    assert arm["dice"]["mean"] == 1 and arm["hd95"]["mean"] == 0
+    told = evaluate.masks(drawn_folder, reference, out=tmp_path / "told")["arms"]["fold"]
+    assert told["dice"]["mean"] < 1
+
+
+def test_a_prepared_dataset_has_its_classes_already(tmp_path: Path) -> None:
+    reference = prepare(
+        dataset(tmp_path / "source", dict.fromkeys(names(8), square(8))),
+        out=tmp_path / "dataset",
+        preparation=Preparation(size=SIDE),
+    ).folder
+    with pytest.raises(UsageError, match=r"(?s)--class-names 0=ignore.*prepared dataset.*leave --class-names out"):
+        evaluate.masks(tmp_path / "source" / "masks", reference, out=tmp_path / "out", class_names="0=ignore")

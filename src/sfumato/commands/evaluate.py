@@ -27,6 +27,7 @@ def masks(
     by: str | None = None,
     empty: Empty = "one",
     missing: Missing = "refuse",
+    class_names: str | None = None,
     workers: Count | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def masks(
         by: Columns of the reference, like site,label: the scores for each of their values too.
         empty: one: both masks empty counts Dice 1; nan: it is left out; nnunet: distances to an empty mask too.
         missing: refuse cases without a prediction; or leave-out: count them; or empty: score them as empty masks.
+        class_names: Names of the values of the true masks, such as liver,tumour (for 1 and 2) or 0=ignore; what is
+            called ignore counts nowhere. Predictions hold the same values, or class indices.
         workers: Processes that score; by default all cores, where there is enough to score.
         overwrite: Replace a folder that is not empty.
     """
@@ -55,6 +58,7 @@ def masks(
         by=[word for word in (by or "").split(",") if word],
         empty=empty,
         missing=missing,
+        class_names=[name.strip() for name in class_names.split(",")] if class_names else (),
         workers=workers,
         overwrite=overwrite,
     )

@@ -23,20 +23,28 @@ _Converted = Shaped[np.ndarray, "height width channels"]
 def read_case(case: Case) -> Pixels:
     """The image of a case with all its channels, height x width x channels.
 
+    Measured numbers of several kinds (CT in whole numbers, PET in fractions) are all of the kind that holds each.
+
     Raises:
-        DataError: as for `read_image`, and for channels of different sizes or kinds of numbers.
+        DataError: as for `read_image`, and for channels of different sizes, or of 8 and of 16 bits.
     """
     parts = [read_image(locator) for locator in (case.image, *case.channels)]
     first = parts[0]
     for locator, part in zip(case.channels, parts[1:], strict=True):
-        if part.shape[:2] != first.shape[:2] or part.dtype != first.dtype:
+        if part.shape[:2] != first.shape[:2] or not _go_together(part.dtype, first.dtype):
             raise DataError(
                 f"{locator} is {part.shape[1]} x {part.shape[0]} {part.dtype}, "
                 f"the first channel {case.image} is {first.shape[1]} x {first.shape[0]} {first.dtype}",
                 expected="channels of one size and one kind of numbers",
+                remedy="export them at one size, and all in 8 bits or all in 16",
                 code="DATA-012",
             )
     return np.concatenate(parts, axis=2) if len(parts) > 1 else first
+
+
+def _go_together(one: np.dtype, other: np.dtype) -> bool:
+    """Whether numbers are of one kind, or measured ones among them: those of pictures are shares of the largest."""
+    return one == other or not {one.kind, other.kind} <= {"u", "b"}
 
 
 def channels_within(case: Case) -> Literal["all", "planes"] | None:

@@ -45,6 +45,7 @@ def evaluate_masks(
     by: Sequence[str] = (),
     empty: Empty = "one",
     missing: Missing = "refuse",
+    class_names: Sequence[str] = (),
     workers: int | None = None,
     overwrite: bool = False,
 ) -> MaskEvaluation:
@@ -60,19 +61,26 @@ def evaluate_masks(
         by: columns of the reference, such as "site": the scores for each of their values too.
         empty: one: both masks empty counts Dice 1; nan: it is left out; nnunet: distances to an empty mask too.
         missing: refuse cases without a prediction; or leave-out: count them; or empty: score them as empty masks.
+        class_names: names of the values of the references, such as ("0=ignore", "1=tumour"); what is called ignore
+            counts nowhere.
         workers: processes that score; by default all cores, where there is enough to score.
         overwrite: replace a folder that is not empty.
 
     Raises:
         DataError: masks do not fit one another, or cases are missing.
-        UsageError: `out` is not empty, or lies in an input.
+        UsageError: `out` is not empty, or lies in an input; names that are none, or given to a prepared dataset.
     """
     check_workers(workers)
     predictions, reference, out = Path(predictions), Path(reference), Path(out)
     others = [Path(other) for other in against]
     claim = claim_output(out, overwrite=overwrite, inputs=[predictions, *others], used=[reference])
     settings = ScoringSettings(
-        metrics=tuple(metrics), tolerance=tolerance, empty=empty, missing=missing, workers=workers
+        metrics=tuple(metrics),
+        tolerance=tolerance,
+        empty=empty,
+        missing=missing,
+        workers=workers,
+        class_names=tuple(class_names),
     )
     with bar("scoring", total=1.0) as shown:
         measured = evaluate_folder(

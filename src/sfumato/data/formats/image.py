@@ -24,7 +24,15 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.annotations.read import ANNOTATION_SUFFIXES as OUTLINES
 from sfumato.data.formats.annotations.read import OUTLINE, read_outline
 from sfumato.data.formats.archive import Locator, read_archived, read_member
-from sfumato.data.formats.colours import Colours, colours_in, find_colours, way_with_table
+from sfumato.data.formats.colours import (
+    LOSSY,
+    Colours,
+    colours_in,
+    colours_of_areas,
+    find_colours,
+    of_one_kind,
+    way_with_table,
+)
 from sfumato.data.formats.content import opened_file
 from sfumato.data.formats.joined import is_joined, read_joined
 from sfumato.data.formats.netpbm import NETPBM_SUFFIXES as PORTABLE
@@ -155,20 +163,23 @@ def _single(pixels: Pixels, locator: str) -> Plane:
     """The one channel of a mask that is stored with several."""
     pixels = _without_opacity(pixels)
     table = find_colours(Locator.parse(locator).path) if pixels.shape[2] == 3 and pixels.dtype == np.uint8 else None
+    blurred = Locator.parse(locator).path.suffix.lower() in LOSSY
     if table is not None and (classes := table.classes(pixels)) is not None:
+        return classes
+    if table is not None and blurred and (classes := table.nearest(pixels)) is not None:
         return classes
     spread = np.ptp(pixels.astype(np.float64), axis=2).max()
     if pixels.shape[2] in (1, 3) and spread <= GREY_TOLERANCE:
         return pixels[..., 0]
     if table is not None:
-        raise _unknown_colours(locator, table, pixels)
-    if _red_alone(pixels):
+        raise _unknown_colours(locator, table, pixels, blurred=blurred)
+    if _red_alone(pixels) and not blurred:
         return pixels[..., 0]
     kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
     raise DataError(
         f"{locator}: the mask has {kind}",
         expected="one number per pixel: 0/255, class indices, or a palette",
-        remedy=way_with_table(_colours_of(pixels)),
+        remedy=way_with_table(_colours_of(pixels, blurred=blurred)),
         code="DATA-013",
     )
 
@@ -192,24 +203,27 @@ def colours_of(locators: Iterable[str]) -> frozenset[int]:
     found = frozenset[int]()
     for locator in locators:
         try:
-            found |= _colours_of(_stored(Locator.parse(locator), palette=True))
+            target = Locator.parse(locator)
+            blurred = target.path.suffix.lower() in LOSSY
+            colours = _colours_of(_stored(target, palette=True), blurred=blurred)
+            found = of_one_kind((*found, *colours)) if blurred else found | colours
         except SfumatoError:
             continue
     return found
 
 
-def _colours_of(pixels: np.ndarray) -> frozenset[int]:
-    """The colours of a mask of 8 bits; of other pixels none."""
+def _colours_of(pixels: np.ndarray, *, blurred: bool) -> frozenset[int]:
+    """The colours of a mask of 8 bits; of a blurred one those of its even areas, of other pixels none."""
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
         return frozenset()
-    return colours_in(pixels[..., :3])
+    return frozenset(colours_of_areas(pixels[..., :3])) if blurred else colours_in(pixels[..., :3])
 
 
-def _unknown_colours(locator: str, table: Colours, pixels: Pixels) -> DataError:
-    unknown = table.unknown(pixels)
+def _unknown_colours(locator: str, table: Colours, pixels: Pixels, *, blurred: bool) -> DataError:
+    unknown = table.unknown(pixels, blurred=blurred)
     return DataError(
         f"{locator}: {len(unknown)} of its colours are not in {table.path}:\n{listed(unknown)}",
-        expected=f"the colours of {', '.join(map(visible, table.names))}, exactly",
+        expected=f"the colours of {', '.join(map(visible, table.names))}{'' if blurred else ', exactly'}",
         remedy="complete the table, or save the mask without loss (PNG) and without smooth edges",
         code="DATA-013",
     )

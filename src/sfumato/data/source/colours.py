@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sfumato.data.formats.colours import LABELMAP_FILE, find_colours
+from sfumato.data.formats.colours import LABELMAP_FILE, LOSSY, find_colours
 from sfumato.data.formats.image import is_image_name, is_in_colours, is_in_red_alone, read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
@@ -26,7 +26,9 @@ def colour_names(cases: Sequence[Case]) -> tuple[dict[int, str], list[str]]:
     except DataError:  # told when the masks are read
         return {}, []
     names = dict(enumerate(table.names))
-    return names, [f"the masks are read by the colours of {LABELMAP_FILE}: {', '.join(map(visible, table.names))}"]
+    nearest = ", each pixel by the nearest one, since JPEG blurs them" if masks[0].path.suffix.lower() in LOSSY else ""
+    told = ", ".join(map(visible, table.names))
+    return names, [f"the masks are read by the colours of {LABELMAP_FILE}{nearest}: {told}"]
 
 
 def _is_picture(mask: Locator) -> bool:

@@ -68,6 +68,7 @@ from sfumato.data.source.unread import refuse_lone_masks, refuse_unread, without
 from sfumato.data.source.values.codes import codes_above, with_codes, without_codes
 from sfumato.data.source.values.contours import with_outlines
 from sfumato.data.source.values.outlined import about_outlines, with_filled
+from sfumato.data.source.values.ranges import about_ranges
 from sfumato.data.source.values.shares import with_shares
 from sfumato.data.source.values.values import with_values
 from sfumato.data.source.volumes.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
@@ -134,7 +135,7 @@ def _as_said(found: DiscoveredDataset, source: Path | None, hints: ReadOptions) 
     found = with_named_splits(found, keep_split=hints.keep_split)
     if is_ours:
         return found
-    told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
+    told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found), *about_ranges(found))
     return found._replace(notes=(*found.notes, *told))
 
 
@@ -404,7 +405,7 @@ def _by_tables(
     read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     found = _of_table_rows(read, hints)
-    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths])
+    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths], rows=read.rows)
     return found._replace(
         notes=(*left_out(listing, others), *found.notes),
         outside=read.outside,

@@ -159,13 +159,16 @@ class SourceTable(NamedTuple):
         return [row.fields[place].strip() for row in self.rows]
 
 
-def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -> SourceTable:
+def read_table(
+    path: Path, *, known: Mapping[str, str], files: frozenset[str], folders: frozenset[str] = frozenset()
+) -> SourceTable:
     """Read a table.
 
     Args:
         path: its file.
         known: names of columns that the person gave; then there is a header.
         files: names and stems of the files that the table may be about: if the first row has one, it is no header.
+        folders: the last two names of the folders that it may be about, with a slash between; likewise.
 
     Raises:
         DataError: it cannot be read, is too large, in an unknown encoding, or has rows of different lengths.
@@ -179,20 +182,28 @@ def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -
         finding = f"{path}: {len(uneven)} rows have another number of fields than the first:\n{rows}"
         raise DataError(finding, expected=f"{width} fields in every row: {', '.join(lines[0].fields)}", code="DATA-016")
     first = [field.strip() for field in lines[0].fields]
-    named = bool(set(known.values()) & set(first)) or not _names_a_file(first, files)
+    named = bool(set(known.values()) & set(first)) or not _names_a_file(first, files, folders)
     header = _distinct(first) if named else tuple(f"column {number}" for number in range(1, width + 1))
     return SourceTable(path, header, lines[1:] if named else lines, named=named)
 
 
-def _names_a_file(first: Sequence[str], files: frozenset[str]) -> bool:
-    """Whether a first row is no header: a field is a file, and none is what columns are called."""
+def _names_a_file(first: Sequence[str], files: frozenset[str], folders: frozenset[str]) -> bool:
+    """Whether a first row is no header: a field is a file or folder, and none is what columns are called."""
     words = {_plain(name) for names in _NAMES.values() for name in names}
-    return not words & set(map(_plain, first)) and any(field and bare(field) in files for field in first)
+    if words & set(map(_plain, first)):
+        return False
+    return any(field and (bare(field) in files or last_folders(field) in folders) for field in first)
 
 
 def bare(name: str) -> str:
     """The last part of a path in a table, in whichever system it was written."""
     return re.split(r"[/\\]", name.strip())[-1]
+
+
+def last_folders(path: str) -> str:
+    """The last two parts of a path, by which a table names a folder; empty where it has one alone."""
+    parts = [part for part in re.split(r"[/\\]+", path.strip()) if part not in ("", ".")]
+    return "/".join(parts[-2:]) if len(parts) > 1 else ""
 
 
 def roles(table: SourceTable, known: Mapping[str, str]) -> dict[str, list[str]]:

@@ -41,7 +41,7 @@ PLAIN_IMAGES = _words("image images img imgs input inputs")
 MODALITIES = _words(
     """
     ct cta cbct cect ncct mr mri mra pet us oct fundus t1 t1w t1n t1c t1ce t1gd t2 t2w t2f pd pdw flair dwi adc dce swi
-    bold asl training test
+    bold asl mprage mp2rage tof training test
     """
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
@@ -304,7 +304,7 @@ def read_folder(name: str) -> FolderWords:
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     images = [word in IMAGES for word in words]
     reads = any(word in READERS for word in words)
-    if any(masks) and is_known:
+    if (any(masks) and is_known) or _ends_as_labels(words):
         return FolderWords("mask", certain=True, split=short)
     if any(images) and is_known and not reads:
         return FolderWords("image", certain=True, split=short, numbered=numbered)
@@ -315,6 +315,11 @@ def read_folder(name: str) -> FolderWords:
     if images and (images[0] or images[-1]):
         return FolderWords("image", certain=False, split=split, numbered=numbered)
     return FolderWords("", certain=bool(split), split=split)
+
+
+def _ends_as_labels(words: Sequence[str]) -> bool:
+    """Whether a name ends in a word for masks and the short one for a split, as nnU-Net's: `cow_seg_labelsTr`."""
+    return len(words) > 1 and words[-1] in _SHORT and words[-2] in MASKS - NO_FOLDERS
 
 
 def _knows_all(words: Sequence[str]) -> bool:

@@ -39,6 +39,7 @@ class ScoringSettings:
         empty: what counts where a mask is empty.
         missing: what to do about cases without a prediction.
         workers: processes; None takes all processors where there is work for them.
+        class_names: names of the values of the references, as `sfumato.data.source.ReadOptions.class_names`.
     """
 
     metrics: tuple[str, ...] = METRICS
@@ -46,6 +47,7 @@ class ScoringSettings:
     empty: Empty = "one"
     missing: Missing = "refuse"
     workers: int | None = None
+    class_names: tuple[str, ...] = ()
 
 
 class ScoredModel(NamedTuple):
@@ -102,7 +104,7 @@ def evaluate_folder(
         DataError: files that do not belong together, lie on other grids, or hold no classes (all are listed).
     """
     with WorkerPool(_processes(folder, settings.workers)) as pool:
-        truth = read_references(reference, pool)
+        truth = read_references(reference, pool, class_names=settings.class_names)
         arms = _arms(folder, truth, against, settings.missing)
         codings = [_coding(arm, truth, pool) for arm in arms]
         cases = _cases_of_all(arms)

@@ -23,11 +23,12 @@ from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import VolumeHeader, count_planes, flat_axis, named_place, spacing
 from sfumato.data.manifest import Case, is_prepared, refuse_hidden
 from sfumato.data.mask import count_values
-from sfumato.data.source import DiscoveredDataset, find_cases
+from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
+from sfumato.data.source.values.values import with_values
 from sfumato.data.source.volumes.nnunet import read_label_words
 from sfumato.data.units import MaskFormat, Unit, units
 from sfumato.data.worker_pool import WorkerPool
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 from sfumato.tables import read_rows
 
 _FORMS: tuple[MaskFormat, ...] = ("png", "same")
@@ -98,19 +99,22 @@ def is_whole_volume(unit: Unit) -> bool:
     return unit.cases[0].volume == unit.id
 
 
-def read_references(source: Path, pool: WorkerPool) -> References:
+def read_references(source: Path, pool: WorkerPool, *, class_names: Sequence[str] = ()) -> References:
     """The true masks of a source.
 
     Args:
         source: a dataset, a folder of images and masks, an nnU-Net raw dataset, or a folder of masks alone.
         pool: reads masks whose values nobody has explained.
+        class_names: names of the values of masks, as `ReadOptions.class_names`; `ignore` counts nowhere.
 
     Raises:
         DataError: there are no masks, files do not belong together, or values cannot be classes.
+        UsageError: names are no names, or a dataset has them already.
     """
     if is_prepared(source):
+        _refuse_names(source, class_names)
         return _of_dataset(source)
-    found = find_masks(source)
+    found = find_masks(source, class_names=class_names)
     values = Counter[int]() if found.mask_names else values_of(_masks(found.cases), pool)
     return References(
         cases=found.cases,
@@ -119,6 +123,21 @@ def read_references(source: Path, pool: WorkerPool) -> References:
         millimetres={},
         notes=found.notes,
     )
+
+
+def _refuse_names(source: Path, class_names: Sequence[str]) -> None:
+    """What the values of a prepared dataset mean was decided when it was prepared.
+
+    Raises:
+        UsageError: names are given all the same.
+    """
+    if class_names:
+        raise UsageError(
+            f"--class-names {','.join(class_names)}: {source} is a prepared dataset, which has its classes and knows "
+            "what counts nowhere",
+            expected="names for masks as a person stored them",
+            remedy="leave --class-names out; or give it to prepare, and score against the dataset that it writes",
+        )
 
 
 def _of_dataset(source: Path) -> References:
@@ -140,19 +159,29 @@ def _masks(cases: Iterable[Case]) -> Iterator[str]:
         yield from case.masks
 
 
-def find_masks(source: Path) -> DiscoveredDataset:
+def find_masks(source: Path, *, class_names: Sequence[str] = ()) -> DiscoveredDataset:
     """Cases with masks; in a folder of masks alone, each is a case whose image is not known ("").
+
+    Args:
+        source: a folder, or whatever `find_cases` takes.
+        class_names: names of the values of the masks, as a person gives them; they go before those of the source.
 
     Raises:
         DataError: as for `find_cases`.
+        UsageError: as for `with_values`.
     """
-    found = find_cases(source)
-    if not found.has_masks:
-        cases = tuple(replace(case, image="", masks=(case.image,)) for case in found.cases)
-        found = found._replace(cases=cases)
-    if found.mask_names or not source.is_dir():
-        return found
-    words = read_label_words(source)
+    hints = ReadOptions(class_names=tuple(class_names))
+    found = find_cases(source, hints=hints)
+    if found.has_masks:
+        return found if class_names else _with_words(found, source)
+    cases = tuple(replace(case, image="", masks=(case.image,)) for case in found.cases)
+    alone = _with_words(found._replace(cases=cases), source)
+    return with_values(alone, hints, look=False) if class_names else alone
+
+
+def _with_words(found: DiscoveredDataset, source: Path) -> DiscoveredDataset:
+    """The same with the names of values that the description of the dataset has, where nothing else has them."""
+    words = read_label_words(source) if source.is_dir() and not found.mask_names else None
     if not words:
         return found
     return found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)

@@ -126,3 +126,53 @@ def test_numbers_in_red_alone_are_the_mask_and_told(tmp_path: Path) -> None:
         read_mask(str(tmp_path / "masks/3.png"))
     table(tmp_path, "background:0,0,0::", "polyp:255,0,0::")
     assert read_mask(mask(tmp_path / "c.png", [BLACK, RED])).tolist() == [[0, 1]]
+
+
+SIZE = 96
+
+
+def discs(number: int) -> np.ndarray:
+    """The classes of a picture: two discs beside one another, of which the second is not in all pictures."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    classes = np.zeros((SIZE, SIZE), int)
+    classes[(rows - 40) ** 2 + (columns - 30) ** 2 < 18**2] = 1
+    if number % 2:
+        classes[(rows - 60) ** 2 + (columns - 66) ** 2 < 15**2] = 2
+    return classes
+
+
+def blurred(path: Path, classes: np.ndarray, colours: tuple[tuple[int, int, int], ...] = (BLACK, RED, GREEN)) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(colours, np.uint8)[classes]).save(path, quality=80)
+    return str(path)
+
+
+def test_colours_that_jpeg_blurred_are_told_and_read_by_the_nearest(tmp_path: Path) -> None:
+    """BKAI-IGH: red and green polyps, stored as JPEG."""
+    for number in range(4):
+        mask(tmp_path / f"images/{number}.png", [WHITE] * SIZE)
+        Image.new("RGB", (SIZE, SIZE), (9 * number, 80, 40)).save(tmp_path / f"images/{number}.png")
+        blurred(tmp_path / f"masks/{number}.jpeg", discs(number))
+    found = find_cases(tmp_path)
+    (wrong,) = inspect(found, list(measure_cases(found.cases))).of("error")
+    lines = [line.strip() for line in lines_of(wrong.fix)]
+    assert lines[0] == "background:0,0,0::"
+    assert {line.partition(":")[2] for line in lines[1:]} == {"255,0,0::", "0,255,0::"}
+    table(tmp_path, "background:0,0,0::", "a:255,0,0::", "b:0,255,0::")
+    named = find_cases(tmp_path)
+    assert not inspect(named, list(measure_cases(named.cases))).of("error")
+    assert any("by the nearest one, since JPEG blurs them" in note for note in named.notes)
+    for number, case in enumerate(sorted(named.cases, key=lambda case: case.id)):
+        assert (read_mask(case.masks[0]) == discs(number)).mean() > 0.99
+
+
+def test_even_areas_of_other_colours_are_no_blur(tmp_path: Path) -> None:
+    table(tmp_path, "background:0,0,0::", "a:255,0,0::")
+    with pytest.raises(DataError, match=r"(?s)1 of its colours are not in .*0,255,0"):
+        read_mask(blurred(tmp_path / "a.jpg", discs(1)))
+
+
+def test_a_mask_of_nearly_black_pixels_is_background(tmp_path: Path) -> None:
+    table(tmp_path, "background:0,0,0::", "a:255,0,0::")
+    file = blurred(tmp_path / "a.jpg", np.zeros((SIZE, SIZE), int), ((2, 2, 2),))
+    assert not read_mask(file).any()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.source import ReadOptions, find_cases
 from sfumato.errors import DataError
@@ -75,3 +76,53 @@ def test_each_form_of_the_scans_is_offered_for_cases_at_several_depths(tmp_path:
         read = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
         assert len({case.volume for case in read.cases}) == 4
         assert all("FLAIR" in case.image and not case.channels for case in read.cases)
+
+
+def longitudinal(folder: Path, *, with_originals: bool) -> Path:
+    """Points in time of each patient, scans that were preprocessed onto one grid, and two readers."""
+    for patient in (1, 2, 3):
+        for time in (1, 2):
+            case, home = f"p{patient:02}_{time:02}", folder / f"p{patient:02}"
+            for contrast in ("flair", "mprage", "pd", "t2"):
+                scan(home, f"preprocessed/{case}_{contrast}_pp")
+                if with_originals:
+                    scan(home, f"orig/{case}_{contrast}", COARSE)
+            for reader in (1, 2):
+                mask(home, f"masks/{case}_mask{reader}")
+    return folder
+
+
+def test_words_behind_all_names_of_images_are_no_part_of_those_of_masks(tmp_path: Path) -> None:
+    found = find_cases(longitudinal(tmp_path, with_originals=False))
+    assert found.channels == ("flair_pp", "mprage_pp", "pd_pp", "t2_pp")
+    assert all(len(case.channels) == 3 and len(case.masks) == 2 for case in found.cases)
+    for case in found.cases:
+        names = (Locator.parse(file).path.name for file in (case.image, *case.channels, *case.masks))
+        assert {name[:6] for name in names} == {case.id[:6]}
+    assert found.patients == 3
+
+
+def test_all_channels_and_readers_on_the_grid_of_the_masks_are_offered_first(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="24 images have no mask") as caught:
+        find_cases(longitudinal(tmp_path, with_originals=True))
+    ways = flags(caught.value)
+    assert ways[0] == ("**/{id}_{channel}_pp.nii.gz", "**/{id}_mask{reader}.nii.gz")
+    for number, (images, masks) in enumerate(ways):
+        found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+        assert {len(case.channels) for case in found.cases} == {0 if number else 3}
+        assert {len(case.masks) for case in found.cases} == {1 if number else 2}
+
+
+def test_what_lies_beside_channels_in_each_case_is_a_channel_too(tmp_path: Path) -> None:
+    """CT and what was resampled onto the PET: those on the grid of the mask are offered, and no others."""
+    for number in range(4):
+        case = tmp_path / f"P{number}" / f"{number}-study"
+        scan(case, "CT")
+        for name in ("CTres", "PET", "SUV"):
+            scan(case, name, COARSE)
+        mask(case, "SEG", COARSE)
+    with pytest.raises(DataError, match="lie on different grids") as caught:
+        find_cases(tmp_path)
+    (way,) = flags(caught.value)
+    found = find_cases(tmp_path, hints=ReadOptions(images=way[0], masks=way[1]))
+    assert found.channels == ("CTres", "PET", "SUV") and {len(case.masks) for case in found.cases} == {1}

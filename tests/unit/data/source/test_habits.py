@@ -917,6 +917,24 @@ def test_frames_of_sequences_are_no_channels_and_no_readers(tmp_path: Path) -> N
     assert len(found.cases) == 9 and {"Left_Forceps", "Scissors"} < set(found.mask_names.values())
 
 
+def test_the_one_folder_with_a_mask_of_every_frame_is_proposed_too(tmp_path: Path) -> None:
+    """EndoVis 2017: parts of each instrument, and what each instrument is, in a folder that all sequences have."""
+    for s, tools in ((1, ("Left_Forceps", "Other")), (2, ("Forceps", "Other")), (3, ("Forceps", "Scissors"))):
+        for n in range(3):
+            for side in ("left", "right"):
+                save(tmp_path, f"set_{s}/{side}_frames/frame{n:03}.png", noise(100 * s + n))
+            for place, tool in enumerate(tools):
+                save(tmp_path, f"set_{s}/truth/{tool}_labels/frame{n:03}.png", disc(4 + 7 * place, 9, 3, 20))
+            types = disc(4, 9, 3, s) + disc(11, 9, 3, s + 1)
+            save(tmp_path, f"set_{s}/truth/Types/frame{n:03}.png", types)
+    with pytest.raises(DataError, match="18 images have no mask") as caught:
+        find_cases(tmp_path)
+    ways = proposed(caught.value.remedy)
+    assert [str(way.masks).split("/")[2] for way in ways] == ["{class}"] * 2 + ["Types"] * 2
+    found = find_cases(tmp_path, hints=ways[2])
+    assert len(found.cases) == 9 and all("truth/Types/" in case.masks[0] for case in found.cases)
+
+
 def test_each_kind_of_truth_of_a_sequence_is_proposed(tmp_path: Path) -> None:
     """Cell Tracking Challenge: gold truth of some frames, silver truth of all, and markers."""
     for s in ("01", "02"):
@@ -931,7 +949,8 @@ def test_each_kind_of_truth_of_a_sequence_is_proposed(tmp_path: Path) -> None:
     silver = find_cases(tmp_path, hints=kinds.pop("{id}_ST/SEG/man_seg{id}.tif"))
     assert len(silver.cases) == 2 * COUNT
     gold = kinds.pop("{id}_GT/SEG/man_seg{id}.tif")
-    assert len(find_cases(tmp_path, hints=replace(gold, drop_unpaired=True)).cases) == 2
+    few = find_cases(tmp_path, hints=replace(gold, drop_unpaired=True))
+    assert len(few.cases) == 2 and not few.classes and {case.patient for case in few.cases} == {"01", "02"}
     assert list(kinds) == ["{id}_GT/TRA/man_track{id}.tif"]
 
 

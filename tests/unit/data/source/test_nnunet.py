@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,46 @@ def test_lists_without_labels_or_of_one_case_twice_say_no_split(tmp_path: Path) 
         found = find_cases(decathlon(tmp_path / str(number), **lists))
         assert {case.split for case in found.cases} == {"train"}
         assert any("2 cases would be in several" in note for note in found.notes) == bool(number)
+
+
+def paired(folder: Path, *drawn: str) -> Path:
+    """Two scans of each patient, by different machines, and folders of labels with words before them."""
+    for number in range(1, 7):
+        for made_by in ("ct", "mr"):
+            name = f"set_{made_by}_whole_{number:03}"
+            random = np.random.default_rng(number)
+            labels = np.zeros((10, 10, 4), np.uint8)
+            labels[2:5, 2:5, 1:3], labels[6:8, 6:8, 1:3] = 1, 2
+            contents = {"imagesTr": random.integers(-500, 900, labels.shape).astype(np.int16)}
+            contents |= {place: (labels > 0).astype(np.uint8) if "bin" in place else labels for place in drawn}
+            for place, voxels in contents.items():
+                (folder / place).mkdir(parents=True, exist_ok=True)
+                ending = "_0000.nii.gz" if place == "imagesTr" else ".nii.gz"
+                write_volume(folder / place / f"{name}{ending}", voxels, np.eye(4))
+    return folder
+
+
+@pytest.mark.parametrize("drawn", [("cow_seg_labelsTr",), ("bin_labelsTr", "cow_seg_labelsTr")])
+def test_folders_that_end_as_those_of_labels_hold_labels(tmp_path: Path, drawn: tuple[str, ...]) -> None:
+    """TopCoW: a word that nobody knows stands before `labelsTr`."""
+    found = find_cases(paired(tmp_path, *drawn))
+    assert len({case.volume for case in found.cases}) == 12 and {case.split for case in found.cases} == {"train"}
+    assert all("/imagesTr/" in case.image and "/cow_seg_labelsTr/" in case.masks[0] for case in found.cases)
+
+
+def test_two_scans_of_a_patient_are_kept_together_by_what_is_offered(tmp_path: Path) -> None:
+    (told,) = (note for note in find_cases(paired(tmp_path, "labelsTr")).notes if "nobody said" in note)
+    (expression,) = re.findall(r"--group-by '(.+?)' \(6 groups\)", told)
+    found = find_cases(tmp_path, hints=ReadOptions(group_by=expression))
+    whose = {case.volume: case.patient for case in found.cases}
+    assert found.patients == 6 and whose["set_ct_whole_001_0000"] == whose["set_mr_whole_001_0000"]
+
+
+def test_folders_of_few_values_whose_names_lack_the_channel_are_paired_by_what_is_told(tmp_path: Path) -> None:
+    (paired(tmp_path, "labelsTr") / "labelsTr").rename(tmp_path / "vessels_drawn")
+    with pytest.raises(DataError, match="1 of 2 folders hold pictures of few values") as caught:
+        find_cases(tmp_path)
+    assert "PLACE" not in (caught.value.remedy or "")
+    images, masks = re.findall(r"--(?:images|masks) '(.+?)'", caught.value.remedy or "")[:2]
+    found = find_cases(tmp_path, hints=ReadOptions(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 12 and all(len(case.masks) == 1 for case in found.cases)

@@ -121,3 +121,68 @@ def test_folders_of_frames_that_count_on_are_films(tmp_path: Path, name: str, fi
     assert len(found.cases) == 16 and found.has_masks
     assert (len({case.patient for case in found.cases}) == 4 and not found.classes) is films
     assert any("taken as films" in note for note in found.notes) is films
+
+
+def nuclei(random: np.random.Generator, *, recycled: bool) -> np.ndarray:
+    """Discs anywhere, of which those that touch have different numbers; or of two kinds, whatever they touch."""
+    drawn, placed = np.zeros((96, 96), np.uint8), list[tuple[float, float, float, int]]()
+    rows, columns = np.mgrid[:96, :96]
+    while len(placed) < 26:
+        row, column, radius = *random.uniform(6, 90, 2), random.uniform(4, 7)
+        away = [(np.hypot(row - r, column - c) - radius - other, value) for r, c, other, value in placed]
+        if any(gap < -1 for gap, _ in away):
+            continue
+        taken = {value for gap, value in away if gap < 2}
+        value = min(set(range(1, 9)) - taken) if recycled else int(random.integers(1, 3))
+        placed.append((row, column, radius, value))
+        drawn[np.hypot(rows - row, columns - column) < radius] = value
+    return drawn
+
+
+def pictures_of(folder: Path, *, recycled: bool, in_red: bool = False) -> Path:
+    for number in range(6):
+        random = np.random.default_rng(number)
+        drawn = nuclei(random, recycled=recycled)
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        write_image(folder / "images" / f"{number}.png", random.integers(0, 255, (96, 96), np.uint8))
+        stored = np.stack([drawn, np.zeros_like(drawn), np.zeros_like(drawn)], axis=2) if in_red else drawn
+        write_image(folder / "masks" / f"{number}.png", stored)
+    return folder
+
+
+@pytest.mark.parametrize(("recycled", "in_red"), [(True, False), (True, True), (False, True)])
+def test_numbers_of_objects_that_may_come_again_are_asked_about(tmp_path: Path, recycled: bool, in_red: bool) -> None:
+    """BBBC039: neighbours have different numbers, and no number is a kind of nucleus."""
+    found = find_cases(pictures_of(tmp_path, recycled=recycled, in_red=in_red))
+    (problem,) = found.problems
+    assert problem.code == "DATA-014" and "numbers of objects that come again" in problem.finding
+    joined = find_cases(tmp_path, hints=ReadOptions(join_masks=True))
+    assert not joined.problems and values_in(joined) == {0, 1}
+    highest = max(values_in(found))
+    names = tuple(f"{value}=kind{value}" for value in range(1, highest + 1))
+    assert "--class-names 1=NAME1" in str(problem.remedy)
+    named = find_cases(tmp_path, hints=ReadOptions(class_names=names))
+    assert not named.problems and len(named.mask_names) == highest + 1
+
+
+def test_kinds_of_objects_are_told_and_not_asked_about(tmp_path: Path) -> None:
+    found = find_cases(pictures_of(tmp_path, recycled=False))
+    assert not found.problems and values_in(found) == {0, 1, 2}
+    assert any("--join-masks if the numbers only tell objects apart" in note for note in found.notes)
+
+
+def test_kinds_of_a_size_or_place_of_their_own_are_no_numbers(tmp_path: Path) -> None:
+    for number in range(6):
+        random = np.random.default_rng(number)
+        drawn = np.zeros((96, 96), np.uint8)
+        for place in range(12):
+            row, column = 6 + 22 * (place // 4), 6 + 22 * (place % 4)
+            side, value = (8, 1) if place % 2 else (3, 2)
+            row += int(random.integers(0, 6))
+            drawn[row : row + side, column : column + side] = value
+        for name, content in (("images", random.integers(0, 255, (96, 96), np.uint8)), ("masks", drawn)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write_image(tmp_path / name / f"{number}.png", content)
+    found = find_cases(tmp_path)
+    assert not found.problems and not any("only tell objects apart" in note for note in found.notes)

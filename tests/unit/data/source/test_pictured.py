@@ -45,6 +45,16 @@ def test_pictures_of_slices_are_refused(tmp_path: Path, series: str, count: int)
         find_cases(tmp_path / "1", hints=ReadOptions(group_by="parent"))
 
 
+def test_empty_masks_of_the_first_slices_hide_no_others(tmp_path: Path) -> None:
+    """The first slice of each series lies above the organ: a few files at even steps are the empty ones."""
+    for patient in "1234":
+        write_ct(tmp_path / patient / "DICOM_anon", series=f"1.2.{patient}")
+        pictures(tmp_path / patient / "Ground")
+        write_image(tmp_path / patient / "Ground" / "slice_000.png", np.zeros((24, SIDE), np.uint8))
+    with pytest.raises(DataError, match="masks as pictures beside DICOM series"):
+        find_cases(tmp_path)
+
+
 def test_label_volumes_in_their_place_are_read(tmp_path: Path) -> None:
     chaos(tmp_path, "DICOM_anon")
     for patient in ("1", "2"):

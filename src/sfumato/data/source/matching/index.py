@@ -7,7 +7,7 @@ of a folder.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -112,6 +112,8 @@ class ImageIndex:
         stem = folded(name.stem)
         for place in mask_places(mask):
             found = self._plain.get((mask.split, place.group, stem), [])
+            if len(found) > 1 and not stem and all(image.stem.lower() in MODALITIES for image in found):
+                found = self._with_all_of_the_case(found)
             if _is_one(found, stem):
                 return Hit(tuple(found), place.folder, name.rest)
         found = self._by_plain_stem.get(stem, []) if stem else []
@@ -119,6 +121,21 @@ class ImageIndex:
         if len(sessions) == 1 and _is_one(found, stem):
             return Hit(tuple(found), inner_folder(mask, mask.below), name.rest)
         return None
+
+    def _with_all_of_the_case(self, found: list[Picture]) -> list[Picture]:
+        """Channels that are called after what made them alone, with those beside them that most such folders have.
+
+        `CT`, `PET` and, of each case too, `CTres` and `SUV`.
+        """
+        home = self._by_home[found[0].split, found[0].group]
+        beside = [image for image in home if self._cases_with[image.stem] > 1]
+        often = [image for image in beside if 2 * self._cases_with[image.stem] > self._cases_with[found[0].stem]]
+        return [image for image in home if image in found or image in often]
+
+    @cached_property
+    def _cases_with(self) -> Mapping[str, int]:
+        """In how many folders there is an image of each name."""
+        return {stem: len({(image.split, image.group) for image in found}) for stem, found in self._by_stem.items()}
 
     def _with_other_channels(self, mask: Picture, hit: Hit, name: _Name) -> Hit:
         """The same image with those beside it that have other words, where its own is a modality: `1_T2`, `1_C0`.

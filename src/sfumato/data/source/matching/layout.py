@@ -31,7 +31,7 @@ from sfumato.data.source.matching.kinds import told_masks
 from sfumato.data.source.matching.making import make_cases
 from sfumato.data.source.matching.ongrid import ways_on_grid
 from sfumato.data.source.matching.paired import way_of_paired, ways_of_drawn
-from sfumato.data.source.matching.pairing import Matched, Owned, Parted, match
+from sfumato.data.source.matching.pairing import NO_PARTNER, Matched, Owned, Parted, match
 from sfumato.data.source.matching.pooled import without_pools
 from sfumato.data.source.matching.previews import lies_among_previews, without_previews
 from sfumato.data.source.matching.proposed import flags_for_pairs
@@ -262,13 +262,15 @@ def _arranged(parted: Parted, readings: Readings, read: _Read, class_level: int,
     """The cases of images and their masks, and what to know about them."""
     matched, images = read.matched, read.images
     names = channel_names(images, matched.channels)
-    cases, about = make_cases(images, readings.masks, matched.channels, class_level, labelled=labelled)
+    bare = set(matched.bare)
+    left = [image for image in parted.images if image.entry.locator in bare]
+    cases, about = make_cases(images, readings.masks, matched.channels, class_level, labelled=labelled, left=left)
     notes = list[str]()
     if parted.has_masks:
         notes.append(_told(images, matched, readings, names))
     notes += parted.notes
     if matched.unpaired:
-        notes.append(f"left out because they have no partner: {matched.counts()}")
+        notes.append(f"{NO_PARTNER}: {matched.counts()}")
     notes += [*read.notes, *readings.notes, *about]
     return Arranged(
         cases,

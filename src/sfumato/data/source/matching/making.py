@@ -18,6 +18,7 @@ def make_cases(
     class_level: int,
     *,
     labelled: bool = False,
+    left: Sequence[Picture] = (),
 ) -> tuple[list[Case], list[str]]:
     """The cases, and what to know about them.
 
@@ -27,13 +28,16 @@ def make_cases(
         channels: all files of the images of several, by the locator of the first.
         class_level: see `ReadOptions`.
         labelled: whether a table says the classes, so that folders say none.
+        left: images that are left out: frames of a film count on with them.
 
     Raises:
         DataError: images lie in fewer folders than the class needs.
     """
     images = [_called_alike(image, channels) for image in _in_their_cases(images, channels)]
     groups = _own_groups(images)
-    said = said_by_folders(images, groups, masks=bool(masks), class_level=class_level)
+    every = [*images, *left] if left else []
+    frames = [(group, image.entry.stem) for group, image in zip(_own_groups(every), every, strict=True)]
+    said = said_by_folders(images, groups, masks=bool(masks), class_level=class_level, frames=frames)
     cases = [
         Case(
             id=name,

@@ -16,9 +16,11 @@ from collections.abc import Set as AbstractSet
 from itertools import takewhile
 from typing import NamedTuple
 
+from sfumato.data.formats.image import read_mask
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.matching.pattern_pair import PatternPair
 from sfumato.data.source.words import SIDES, tokens
+from sfumato.errors import DataError
 
 _NUMBER = re.compile(r"\d+")
 BLANK = "\0"
@@ -27,14 +29,18 @@ BLANK = "\0"
 _MOST = 24
 """Series of images or masks; more are no habit of naming."""
 
+_SOME = 3
+"""Masks that are compared with others of their image."""
+
 _Numbers = tuple[str, ...]
 
 
 class _Series(NamedTuple):
-    """Files whose paths differ in their numbers alone: the path without them, and the numbers of each file."""
+    """Files whose paths differ in numbers alone: the path without them, the numbers of each file, and its locator."""
 
     parts: PathParts
     numbers: list[_Numbers]
+    locators: list[str]
 
 
 def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> Iterator[list[PatternPair]]:
@@ -47,9 +53,10 @@ def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile
         return
     no_sides = [one for one in of_images if not any(map(_says_side, one.parts))]  # two eyes show two pictures
     channels = [one for one in _merged(no_sides, "{channel}") if "{channel}" in one.parts]
-    for drawn in _merged(of_masks, "{class}"):
+    whole = _of_every_image(of_masks)
+    for drawn in (*_merged(of_masks, "{class}"), *whole):
         for image in (*channels, *of_images):
-            most = 2 * len(image.numbers) > len(images) or 2 * len(drawn.numbers) > len(masks)
+            most = drawn in whole or 2 * len(image.numbers) > len(images) or 2 * len(drawn.numbers) > len(masks)
             if most and (found := list(_patterns(image, drawn))):
                 yield found
 
@@ -100,10 +107,17 @@ def _says_side(part: str) -> bool:
 
 
 def _series(entries: Sequence[SourceFile]) -> list[_Series]:
-    found = defaultdict[str, list[_Numbers]](list)
+    found = defaultdict[str, list[SourceFile]](list)
     for entry in entries:
-        found[_NUMBER.sub(BLANK, entry.where)].append(tuple(_NUMBER.findall(entry.where)))
-    return [_Series(tuple(where.split("/")), numbers) for where, numbers in found.items()]
+        found[_NUMBER.sub(BLANK, entry.where)].append(entry)
+    return [
+        _Series(
+            tuple(where.split("/")),
+            [tuple(_NUMBER.findall(file.where)) for file in files],
+            [file.locator for file in files],
+        )
+        for where, files in found.items()
+    ]
 
 
 def _merged(series: Sequence[_Series], name: str) -> list[_Series]:
@@ -118,9 +132,38 @@ def _merged(series: Sequence[_Series], name: str) -> list[_Series]:
         paths = {one.parts for one in group}
         if used.isdisjoint(paths) and _share_numbers(group):
             numbers = [each for one in group for each in one.numbers]
-            merged.append(_Series((*around.before, name, *around.behind), numbers))
+            locators = [each for one in group for each in one.locators]
+            merged.append(_Series((*around.before, name, *around.behind), numbers, locators))
             used |= paths
     return [*merged, *(one for one in series if one.parts not in used)]
+
+
+def _of_every_image(series: Sequence[_Series]) -> list[_Series]:
+    """Of masks in folders that differ by name, those of the one folder that has all that is drawn, for every image."""
+    found = list[_Series]()
+    for group in _differing_in_a_folder(series).values():
+        every = set[_Numbers]().union(*(one.numbers for one in group))
+        whole = [one for one in group if set(one.numbers) == every]
+        found += [one for one in whole if len(whole) == 1 < len(group) and _has_all(one, group)]
+    return found
+
+
+def _has_all(whole: _Series, group: Sequence[_Series]) -> bool:
+    """Whether some of the masks of a series show all that others of their numbers show together."""
+    for numbers, locator in list(zip(whole.numbers, whole.locators, strict=True))[:: -(-len(whole.numbers) // _SOME)]:
+        others = [file for one in group if one is not whole for file in _at(one, numbers)]
+        try:
+            shown, parts = read_mask(locator) != 0, [read_mask(file) != 0 for file in others]
+        except DataError:
+            return False
+        if len({part.shape for part in parts} | {shown.shape}) > 1 or any((part & ~shown).any() for part in parts):
+            return False
+    return True
+
+
+def _at(series: _Series, numbers: _Numbers) -> list[str]:
+    """The files of a series with some numbers."""
+    return [file for own, file in zip(series.numbers, series.locators, strict=True) if own == numbers]
 
 
 class _Around(NamedTuple):

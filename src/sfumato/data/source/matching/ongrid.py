@@ -13,7 +13,7 @@ from sfumato.data.formats.scan import FILES, read_header
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.matching.byhand import is_called_a_mask
 from sfumato.data.source.matching.pattern_pair import PatternPair
-from sfumato.data.source.patterns import common_start
+from sfumato.data.source.patterns import channels_in, common_start
 from sfumato.data.source.words import MASKS, tokens
 from sfumato.errors import DataError
 
@@ -42,8 +42,19 @@ def ways_on_grid(images: Sequence[str], mask: str, entries: Sequence[SourceFile]
     said = _words(Path(mask).name, start) - MASKS
     called = [entry for entry in found if _words(entry.name, start) & said] or found
     behind = Path(mask).name[len(start) :]
-    ways = [PatternPair(f"**/{{id}}{entry.name[len(start) :]}", f"**/{{id}}{behind}") for entry in called]
+    ends = sorted({entry.name[len(start) :] for entry in called})
+    drawn = {entry.name[len(start) :] for entry in beside if is_called_a_mask(entry, anywhere=True)}
+    ways = [PatternPair(f"**/{{id}}{end}", f"**/{{id}}{behind}") for end in ends]
+    if len(ends) > 1 or len(drawn) > 1:
+        ways.insert(0, PatternPair(f"**/{{id}}{channels_in(ends)}", f"**/{{id}}{_with_reader(sorted(drawn), behind)}"))
     return ", or ".join(way.flags() for way in ways if _gives(way, entries))
+
+
+def _with_reader(ends: Sequence[str], own: str) -> str:
+    """What stands behind the names of the masks of an image, with {reader} where they differ by a number alone."""
+    start, end = common_start(ends), common_start([end[::-1] for end in ends])[::-1]
+    between = [one[len(start) : len(one) - len(end)] for one in ends]
+    return f"{start}{{reader}}{end}" if len(ends) > 1 and all(map(str.isdecimal, between)) else own
 
 
 def _beginning(image: str, mask: str) -> str:

@@ -22,6 +22,7 @@ from sfumato.data.source.matching.renamed import (
     hits_by_beginning,
     hits_by_other_words,
     hits_by_other_words_beside,
+    hits_by_shorter_images,
     told_beginning,
 )
 from sfumato.data.source.nearest import with_nearest
@@ -46,6 +47,10 @@ class Owned(NamedTuple):
     folder: str
     rest: str
     said: str = ""
+
+
+NO_PARTNER = "left out because they have no partner"
+"""How notes about images without a mask, and masks without an image, begin."""
 
 
 class Matched(NamedTuple):
@@ -217,6 +222,8 @@ def _hits_by_names(images: Sequence[Picture], masks: Sequence[Picture]) -> tuple
         return hits, ()
     if renamed := hits_by_other_words(index, masks) or hits_by_other_words_beside(index, masks):
         return renamed, ()
+    if shorter := hits_by_shorter_images(index, masks):
+        return shorter, ()
     if begun := hits_by_beginning(index, masks):
         return begun, (told_beginning(begun),)
     return hits, ()

@@ -8,6 +8,9 @@ p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the fol
 a/s1/1.dcm, a_1/s1/1.dcm, a_1/s1/2.dcm ...                            in folders called after those of the images
 --images '{id}/**/1.dcm' --masks '{id}_1/**/2.dcm'
 
+scans/p1_0000.nii.gz, drawn/p1.nii.gz                                 by the ends of names
+--images 'scans/{id}_0000.nii.gz' --masks 'drawn/{id}.nii.gz'
+
 part1/Maps/FULL/1.bmp, part1/Maps/TOP/1.bmp, GT/Artery/1.bmp ...      several images and masks of one name
 --images '**/FULL/{id}.bmp' --masks '**/Artery/{id}.bmp'              each kind once, to be combined as one likes
 """
@@ -75,6 +78,7 @@ def _proposals(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> lis
         return [[of_cases]]
     return [
         *([one] for one in patterns_of_beginnings(images, masks)),
+        *_patterns_of_ends(images, masks),
         *_patterns_of_kinds(images, masks),
         *patterns_by_numbers(images, masks),
         *_patterns_of_folders(images, masks),
@@ -195,6 +199,30 @@ def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]
     most = max(len(of_images), len(of_masks))
     both = zip(cycle(of_images), cycle(of_masks), strict=False)
     return [[PatternPair(*patterns)] for patterns in islice(both, most)]
+
+
+def _patterns_of_ends(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[PatternPair]]:
+    """The pattern of images in one folder and masks in another, whose names differ by the last word or number."""
+    folders = [{entry.parts[:-1] for entry in files} for files in (images, masks)]
+    if any(len(of_kind) != 1 for of_kind in folders) or folders[0] == folders[1]:
+        return []
+    ends = [_end_of_all(files) for files in (images, masks)]
+    names = [
+        {entry.stem.removesuffix(end) for entry in files} for files, end in zip((images, masks), ends, strict=True)
+    ]
+    if not any(ends) or 2 * len(names[0] & names[1]) <= len(names[1]):
+        return []
+    of_images, of_masks = (
+        "/".join((*files[0].parts[:-1], f"{{id}}{end}{ending_among([entry.name for entry in files])}"))
+        for files, end in zip((images, masks), ends, strict=True)
+    )
+    return [[PatternPair(of_images, of_masks)]]
+
+
+def _end_of_all(files: Sequence[SourceFile]) -> str:
+    """The last word or number of all names, with the separator before it; empty where they differ."""
+    ends = {found[0] if (found := re.search(r"[ _.-][^ _.-]+$", entry.stem)) else "" for entry in files}
+    return ends.pop() if len(ends) == 1 else ""
 
 
 def _of_kinds(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> list[str]:

@@ -3,6 +3,7 @@
 images/bus_01-l.png           masks/mask_01-l.png       other words before all names
 images/1.png                  masks/p1.png              other letters before all numbers
 images/226_61be_R_CC.png      masks/226.png             the beginning of a name, and of no other
+pre/p1_01_flair_pp.nii        masks/p1_01_mask1.nii     a word behind all names of images, which masks have not
 """
 
 import re
@@ -76,6 +77,24 @@ def hits_by_other_words(index: ImageIndex, masks: Sequence[Picture]) -> list[Mas
     for mask in masks:
         called = images.before + drawn.without(mask.stem) + images.behind
         hits.append(MaskHit(mask, index.find(mask._replace(stem=called))))
+    return _where_most(hits)
+
+
+def hits_by_shorter_images(index: ImageIndex, masks: Sequence[Picture]) -> list[MaskHit]:
+    """The images of masks whose names lack the words that stand behind those of all images: `flair_pp`, `t2_pp`.
+
+    Empty where no such words are, or most masks have none even so.
+    """
+    behind = _around([image.stem for image in index.images], letters=False).behind
+    if not behind:
+        return []
+    own = {image.entry.locator: image for image in index.images}
+    shorter = ImageIndex([image._replace(stem=image.stem.removesuffix(behind)) for image in index.images])
+    hits = list[MaskHit]()
+    for mask in masks:
+        hit = shorter.find(mask)
+        images = tuple(own[image.entry.locator] for image in hit.images) if hit else ()
+        hits.append(MaskHit(mask, hit._replace(images=images) if hit else None))
     return _where_most(hits)
 
 

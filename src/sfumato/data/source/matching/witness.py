@@ -98,6 +98,17 @@ def masks_of_every_image(pictures: Sequence[Picture]) -> _Seen | None:
     return _sorted(pictures, [masks], nameless=False)
 
 
+def without_drawn(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Images, and the masks among them that are called like these but for the ending, by their pixels."""
+    names = {(picture.entry.parts[:-1], picture.stem) for picture in pictures}
+    if len(names) == len(pictures):
+        return list(pictures), []
+    series = _by_ending(pictures)
+    masks = _masks_among(series) if 1 < len(series) <= _SERIES else []
+    seen = _sorted(pictures, masks, nameless=False)
+    return seen.images, seen.masks
+
+
 def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
     images, drawn = list[Picture](), list[Picture]()
@@ -246,12 +257,22 @@ def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
 
 
 def _looked(entries: Sequence[SourceFile]) -> list[bool | None]:
-    """What a few of the files look like."""
-    return [_is_like_a_mask(entry.locator) for entry in _a_few(entries)]
+    """What a few of the files look like; others, where these are of one value, as the first slices of series are."""
+    found = [_is_like_a_mask(entry.locator) for entry in _a_few(entries)]
+    if any(answer is not None for answer in found) or len(entries) <= len(found):
+        return found
+    return [_is_like_a_mask(entry.locator) for entry in _between(entries)]
 
 
 def _a_few(entries: Sequence[SourceFile]) -> Sequence[SourceFile]:
     return entries[:: max(1, len(entries) // _SAMPLE)][:_SAMPLE]
+
+
+def _between(entries: Sequence[SourceFile]) -> list[SourceFile]:
+    """Files in the middle of parts of all, then at their quarters, other than the first of each part."""
+    parts = range(2 * _SAMPLE)
+    middle = [entries[(2 * part + 1) * len(entries) // (4 * _SAMPLE)] for part in parts]
+    return [*middle, *(entries[(4 * part + 1) * len(entries) // (8 * _SAMPLE)] for part in parts)]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:

@@ -81,7 +81,14 @@ class _Level(NamedTuple):
         return f"--class-level {self.number}"
 
 
-def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, masks: bool, class_level: int) -> Said:
+def said_by_folders(
+    images: Sequence[Picture],
+    groups: Sequence[_Group],
+    *,
+    masks: bool,
+    class_level: int,
+    frames: Sequence[tuple[_Group, str]] = (),
+) -> Said:
     """The class and the patient of each image.
 
     Args:
@@ -89,6 +96,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         groups: the folders of each that say neither a role nor a split, without those that all have.
         masks: whether there are masks.
         class_level: see `ReadOptions`.
+        frames: the folders and names of all images, also of those that are left out; empty where none are.
 
     Raises:
         DataError: images lie in fewer folders than the class needs.
@@ -101,7 +109,8 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
         if portions := _portions(named):
             notes.append(f"folders of images by number, which are no classes: {len(portions)}")
             named = [()] * len(groups)
-    if masks and not class_level and _are_films([group[:1] for group in named], [image.entry.stem for image in images]):
+    every = frames or [(group, image.entry.stem) for group, image in zip(named, images, strict=True)]
+    if masks and not class_level and all(named) and _are_films(every):
         films = [group[0] for group in named]
         notes += _about_films(images, named)
         return Said([None] * len(named), list(films), notes)
@@ -119,16 +128,15 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
     return Said([group[0] if whose else None for group in named], patients, notes)
 
 
-def _are_films(folders: Sequence[_Group], stems: Sequence[str]) -> bool:
+def _are_films(images: Sequence[tuple[_Group, str]]) -> bool:
     """Whether folders of one name and a number each hold frames that count on alike: `01/t000`, `02/t000`.
 
     Args:
-        folders: the folder of each image, empty for none.
-        stems: the names of the images.
+        images: the folders of each image, and its name.
     """
     frames = defaultdict[str, list[int]](list)
     beginnings = set[str]()
-    for folder, stem in zip(folders, stems, strict=True):
+    for folder, stem in images:
         found = _FRAME.fullmatch(stem)
         if not folder or found is None:
             return False

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import ENDING
 from sfumato.data.source.people.divisions import is_division, is_origin
-from sfumato.data.source.words import IMAGES, PORTION, read_folder, tokens
+from sfumato.data.source.words import IMAGES, MODALITIES, PORTION, read_folder, tokens
 
 APART = r"[ _.\-]"
 _NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
@@ -327,6 +327,13 @@ class Offer(NamedTuple):
         return f"--group-by {self.by} ({self.groups} groups)"
 
 
+FIRST_NUMBER = r"^\D*(\d+)"
+"""An expression for names that differ by what made them and have one number of the patient."""
+
+MADE_BY = MODALITIES - {"training", "test"}
+"""Words for what made an image."""
+
+
 def offers(names: Sequence[Name], ids: Sequence[str], labels: Sequence[str | None]) -> Iterator[Offer]:
     """What would keep images together, where names bear it out: the folder they lie in, a pattern that fits the ids.
 
@@ -345,6 +352,26 @@ def offers(names: Sequence[Name], ids: Sequence[str], labels: Sequence[str | Non
         if number and not (by_folder and number == len(parents)):
             yield Offer(f"'{pattern}'", number)
             return
+    if number := _groups_of_modalities(ids):
+        yield Offer(f"'{FIRST_NUMBER}'", number)
+
+
+def _groups_of_modalities(ids: Sequence[str]) -> int:
+    """How many groups the first number makes of ids that are alike but for what made them: `ct_001`, `mr_001`.
+
+    0 where it makes others, or nothing is alike: the same number may be that of two persons, which only a person knows.
+    """
+    without, made_by = list[str](), set[str]()
+    for name in ids:
+        said = [token for token in tokens(name) if token.text in MADE_BY]
+        if len(said) != 1:
+            return 0
+        made_by.add(said[0].text)
+        without.append(name[: said[0].start] + name[said[0].end :])
+    first = [found[1] if (found := re.search(FIRST_NUMBER, name)) else "" for name in ids]
+    alike = dict(zip(without, first, strict=True))
+    several = len(alike) < len(ids) and len(made_by) > 1
+    return len(alike) if several and "" not in first and len(set(first)) == len(alike) > 1 else 0
 
 
 def _are_enough_folders(parents: Iterable[str], labels: Sequence[str | None]) -> bool:

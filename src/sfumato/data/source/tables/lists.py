@@ -3,6 +3,7 @@
     train_val_list.txt, test_list.txt, ImageSets/train.txt     names of images
     subgroup_training.txt, subgroup_testing.txt                names of patients
     train_split,test_split                                     columns of a table, whose cells are such names
+    train_indexes.csv, test_indexes.csv                        numbers of the rows of the table that is read
     {"train": ["a", "b"], "val": ["c"]}                        a small JSON; also with the numbers at the ends of names
 
 A text counts where its name says a split and nothing else, or differs from others by that word alone, and most of its
@@ -21,6 +22,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from sfumato.data.folds import torn_patients
@@ -40,6 +42,7 @@ _LARGEST = 2**26
 """Bytes of a list; a text that goes on is none."""
 
 _BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
+_BESIDE |= {"index", "indexes", "indices", "idx"}
 """What may stand beside the word for a split in the name of a list."""
 
 LARGEST_JSON, MOST_JSON = 2**22, 20
@@ -54,6 +57,9 @@ _OF_ONE_COLUMN = (".csv", ".tsv")
 """Endings of lists, and of tables that are one where they have a single column."""
 
 _FORMS = ("folders", "volumes", "table")
+
+
+NO_ROWS: Mapping[str, int] = MappingProxyType({})
 
 
 class _Named(NamedTuple):
@@ -81,15 +87,18 @@ class _Meant(NamedTuple):
     """Files by the names that lists may hold, and whose names these are: of an image, or of a patient with several."""
 
     files: FilesByName
-    whose: Literal["image", "patient"]
+    whose: Literal["image", "patient", "row"]
 
 
-def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[DiscoveredDataset, list[SourceFile]]:
+def with_lists(
+    found: DiscoveredDataset, others: Sequence[SourceFile], *, rows: Mapping[str, int] = NO_ROWS
+) -> tuple[DiscoveredDataset, list[SourceFile]]:
     """The cases with the splits that texts give them, and the other files without these texts.
 
     Args:
         found: a source.
         others: files that are no images.
+        rows: the place of the row of each image in the table that was read, which lists may mean.
     """
     texts = _called_after_splits(others)
     described = [entry for entry in others if entry.name.lower().endswith(".json")]
@@ -100,7 +109,7 @@ def with_lists(found: DiscoveredDataset, others: Sequence[SourceFile]) -> tuple[
     texts = {entry: split for entry, split in texts.items() if entry.stem not in images}
     texts = {entry: split for entry, split in texts.items() if entry not in columns}
     named = [*_read_texts(texts), *_read_json(described[:MOST_JSON]), *_read_columns(columns)]
-    lists, meant = _understood(named, images)
+    lists, meant = _understood(named, images, rows)
     used = {one.entry for one in lists}
     found = found._replace(notes=(*found.notes, *_about_unknown(texts, used)))
     if not lists:
@@ -126,10 +135,12 @@ def _called_after_splits(others: Iterable[SourceFile]) -> dict[SourceFile, str]:
     return {entry: said[entry.parts] for entry in texts if entry.parts in alike}
 
 
-def _understood(named: Sequence[_Named], images: FilesByName) -> tuple[list[_List], _Meant]:
-    """The lists by names of images; where there is none, by those of patients."""
+def _understood(named: Sequence[_Named], images: FilesByName, rows: Mapping[str, int]) -> tuple[list[_List], _Meant]:
+    """The lists by names of images; where there is none, by rows of a table, or by names of patients."""
     if lists := _lists(named, images):
         return lists, _Meant(images, "image")
+    if rows and (lists := _of_rows(named, len(rows))):
+        return lists, _Meant({str(place): {_file_of(image)} for image, place in rows.items()}, "row")
     files = set[str]().union(*images.values())
     names = {_key(value) for one in named for value in one.values if isinstance(value, str)}
     for way in files_of_patients(files, names) if names else ():
@@ -150,6 +161,25 @@ def _lists(named: Sequence[_Named], files: FilesByName) -> list[_List]:
         elif one.of_json:
             strange.add(one.entry)
     return [one for one in lists if one.entry not in strange]
+
+
+def _of_rows(named: Sequence[_Named], rows: int) -> list[_List]:
+    """The lists of numbers of rows: several, none twice, and counted from 0 or from 1 as the first or last one says."""
+    numbers = list[list[int]]()
+    for one in named:
+        texts = list(map(str, one.values))
+        texts = texts if texts[0].isdecimal() else texts[1:]  # the name of the column
+        if not texts or not all(map(str.isdecimal, texts)):
+            return []
+        numbers.append(list(map(int, texts)))
+    every = list(chain.from_iterable(numbers))
+    first, last = min(every, default=0), max(every, default=0)
+    if len(numbers) < 2 or len(set(every)) < len(every) or (first == 0) == (last == rows) or last > rows:
+        return []
+    return [
+        _List(one.entry, one.split, one.exact, tuple(str(number - (first > 0)) for number in of_one), one.more)
+        for one, of_one in zip(named, numbers, strict=True)
+    ]
 
 
 def _about_unknown(texts: Iterable[SourceFile], used: Collection[SourceFile]) -> Iterator[str]:
@@ -234,7 +264,8 @@ def _sizes(cases: Sequence[Case]) -> str:
 
 
 def _notes(lists: Sequence[_List], meant: _Meant, cases: Sequence[Case]) -> Iterator[str]:
-    names = " (lists of patients)" if meant.whose == "patient" else ""
+    whose = {"patient": " (lists of patients)", "row": " (numbers of the rows of the table)", "image": ""}
+    names = whose[meant.whose]
     rest = sum(case.split is None for case in cases)
     without = f" ({counted(rest, 'case')} of no list)" if rest else ""
     more = "; what else their lines say is not read" if any(one.more for one in lists) else ""
@@ -371,7 +402,11 @@ def _by_name(cases: Sequence[Case]) -> dict[str, set[str]]:
 
 
 def _file(case: Case) -> str:
-    return str(Locator.parse(case.image).path)
+    return _file_of(case.image)
+
+
+def _file_of(image: str) -> str:
+    return str(Locator.parse(image).path)
 
 
 def _key(path: str) -> str:

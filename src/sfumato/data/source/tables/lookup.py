@@ -20,6 +20,7 @@ from sfumato.data.manifest import folded
 from sfumato.data.source.beginnings import by_beginning
 from sfumato.data.source.listing import ARRAYS, ENDING, SourceFile, is_picture_file
 from sfumato.data.source.table import bare
+from sfumato.data.source.tables.numbered_images import by_number
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 
@@ -41,13 +42,21 @@ class FileLookup:
         root: the folder that they lie in.
         follow: the folder of the table, where a person named it: its paths may lead elsewhere.
         begins: whether beginnings of names mean files too (`source.beginnings`).
+        numbers: whether numbers mean the files whose names end in them (`tables.numbered_images`).
     """
 
     def __init__(
-        self, entries: Sequence[SourceFile], root: Path, *, follow: Path | None = None, begins: bool = False
+        self,
+        entries: Sequence[SourceFile],
+        root: Path,
+        *,
+        follow: Path | None = None,
+        begins: bool = False,
+        numbers: bool = False,
     ) -> None:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
         self.follow, self.known, self.begins = follow, len(entries), begins
+        self._by_number = by_number(entries) if numbers else {}
         self.outside: dict[str, str] = {}
         self.by_path = {entry.where: entry.locator for entry in entries}
         self.by_path |= {folder: alone or self.root + folder for folder, alone in _folders(entries).items()}
@@ -74,7 +83,7 @@ class FileLookup:
             return [self.by_path[path]]
         if led := self._elsewhere(text, path):
             return [led]
-        found = self._by_tail(path) or self._in_series(path) or self._by_beginning(path)
+        found = self._by_tail(path) or self._in_series(path) or self._by_beginning(path) or self._numbered(path)
         if not found and self.follow is None and _leads_out(path):
             raise DataError(
                 f"'{text}' lies outside the folder of the images, {self.root}",
@@ -127,6 +136,10 @@ class FileLookup:
     def _by_beginning(self, path: str) -> list[str]:
         """The files whose names begin with that of a path, where beginnings count."""
         return self._begun.get(folded(bare(path)), []) if self.begins else []
+
+    def _numbered(self, path: str) -> list[str]:
+        """The files whose names end in a number, where numbers count."""
+        return self._by_number.get(int(path), []) if self._by_number and path.isdecimal() else []
 
     @cached_property
     def _begun(self) -> Mapping[str, list[str]]:

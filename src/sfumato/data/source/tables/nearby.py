@@ -17,6 +17,7 @@ from sfumato.data.source.listing import ENDING, TABLES, PathParts, SourceFile
 from sfumato.data.source.table import SourceTable, bare, roles
 from sfumato.data.source.tables.columns import ColumnRoles, Places, plan_columns
 from sfumato.data.source.tables.lookup import FileLookup
+from sfumato.data.source.tables.numbered_images import OF_ANYTHING, in_folder_of
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError
 from sfumato.files import matching
@@ -52,7 +53,8 @@ def plan_nearby(
     try:
         plan, notes = plan_columns(table, known, wide)
     except DataError as error:
-        return _plan_by_beginnings(table, known, images, every, root, error)
+        numbered = _plan_by_numbers(table, known, images, every, root)
+        return numbered or _plan_by_beginnings(table, known, images, every, root, error)
     texts = [text for text in table.column(plan.image) if text]
     if not any(map(wide.images.has_several, texts)):
         return plan, notes, wide
@@ -65,6 +67,38 @@ def plan_nearby(
             where = "/".join(folder)
             return plan, [*notes, f"names in {table.path.name} that several files have mean those in {where}"], near
     return plan, notes, wide
+
+
+def _plan_by_numbers(
+    table: SourceTable,
+    known: Mapping[str, str],
+    images: Sequence[SourceFile],
+    every: Sequence[SourceFile],
+    root: Path,
+) -> tuple[ColumnRoles, list[str], Places] | None:
+    """The same where a column that is called after images holds the numbers of these; None where none does."""
+    called = next((name for name in roles(table, known)["image"] if _holds_numbers(table, name, known)), None)
+    if called is None:
+        return None
+    kinds = (in_folder_of(table.path, images), in_folder_of(table.path, every))
+    numbered = Places(*(FileLookup(entries, root, numbers=True) for entries in kinds))
+    texts = list(filter(None, table.column(called)))
+    if 2 * sum(map(numbered.images.has, texts)) <= len(texts) or any(map(numbered.images.has_several, texts)):
+        return None
+    plan, notes = plan_columns(table, {**known, "image": called}, numbered)
+    first = next(filter(numbered.images.has, texts))
+    note = (
+        f"the column '{called}' of {table.path.name} holds the numbers of images: {first} is "
+        f"{numbered.images.candidates(first)[0].removeprefix(numbered.images.root)}"
+    )
+    return plan, [*notes, note], numbered
+
+
+def _holds_numbers(table: SourceTable, column: str, known: Mapping[str, str]) -> bool:
+    """Whether each row has a number of its own in a column that is called after images, or that a person named."""
+    texts = table.column(column)
+    said = "image" in known or column.casefold() not in OF_ANYTHING
+    return said and all(map(str.isdecimal, texts)) and len(set(map(int, texts))) == len(texts)
 
 
 def _plan_by_beginnings(

@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.formats.joined import MaskPart, joined_name, mask_parts
@@ -21,12 +22,15 @@ from sfumato.data.source.matching.layout import Arranged, match_masks
 from sfumato.data.source.matching.overlap import mask_overlap
 from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.roles import sort_roles
+from sfumato.data.source.matching.witness import without_drawn
 from sfumato.data.source.people.classes import without_folders_of_one
 from sfumato.data.source.table import SourceTable
 from sfumato.data.source.tables.columns import ColumnRoles, Places
+from sfumato.data.source.tables.folder_rows import about_rows_of_pictures
 from sfumato.data.source.tables.left_columns import about_left_columns
 from sfumato.data.source.tables.nearby import about_images_beside, plan_nearby
 from sfumato.data.source.tables.pointed import Pointed, volumes_at
+from sfumato.data.source.tables.rival_columns import refuse_rivals
 from sfumato.data.source.tables.row_files import RowFiles, files_of_rows, locate_images
 from sfumato.data.source.tables.row_values import RowValues, described_by_rows, read_row_values
 from sfumato.data.source.tables.which_table import read_for
@@ -47,6 +51,7 @@ class Tabulated(NamedTuple):
         beside: masks that it does not name, while it names others, by locator.
         mask_columns: the columns of those that it names.
         unlabelled: images that were left out since their rows have no class (`ReadOptions.drop_unpaired`).
+        rows: the place of the row of each image, counted from 0; none where rows are folders.
     """
 
     arranged: Arranged
@@ -58,6 +63,7 @@ class Tabulated(NamedTuple):
     beside: Mapping[str, SourceFile]
     mask_columns: tuple[str, ...]
     unlabelled: tuple[str, ...] = ()
+    rows: Mapping[str, int] = MappingProxyType({})
 
 
 def join_table(
@@ -110,7 +116,16 @@ def join_table(
         beside=_unused(offered.marked, used) if planned.plan.masks else {},
         mask_columns=planned.plan.masks,
         unlabelled=unlabelled,
+        rows=_places_of_rows(planned.table, rows),
     )
+
+
+def _places_of_rows(table: SourceTable, rows: "_Rows") -> Mapping[str, int]:
+    """The place of the row of each image, counted from 0; none where rows are folders."""
+    places = {row.number: place for place, row in enumerate(table.rows)}
+    if len(places) < len(table.rows):
+        return {}
+    return {image: places[row.number] for image, row in zip(rows.files.images, rows.table.rows, strict=True)}
 
 
 class _Planned(NamedTuple):
@@ -160,7 +175,7 @@ class _Offered(NamedTuple):
     Attributes:
         every: all of them.
         images: those that may be images.
-        marked: those that are masks by their names.
+        marked: those that are masks by their names, or by their pixels where they are called like images.
         masks: those among which masks are looked for that the table does not name.
         apart: whether these lie in a folder of their own, which a person named.
     """
@@ -181,7 +196,8 @@ def _offered(
         every = [*entries, *(_seen_from(root, mask) for mask in masks)]
         return _Offered(every, fitting or entries, marked=[], masks=masks, apart=True)
     images, marked, _ = sort_roles(entries)
-    called_masks = [picture.entry for picture in marked]
+    images, drawn = without_drawn(images)
+    called_masks = [picture.entry for picture in (*marked, *drawn)]
     return _Offered(
         every=entries,
         images=fitting or [picture.entry for picture in images],
@@ -208,6 +224,8 @@ def _planned(
     plan, notes, places = plan_nearby(table, known, offered.images, offered.every, root, follow=home)
     if hints.masks is not None and "mask" not in known:  # the pattern goes before a column
         plan = plan._replace(masks=())
+    refuse_rivals(table, known, plan, places.images)
+    notes += about_rows_of_pictures(table)
     beside = about_images_beside(table, table.column(plan.image), root)
     return _Planned(table, known, plan, places, [*notes, *beside])
 
@@ -216,7 +234,8 @@ def _read_rows(planned: _Planned, root: Path, hints: ReadOptions) -> _Rows:
     """What the rows name and say; see `join_table`."""
     table, known, plan, places, _ = planned
     located = locate_images(table, plan.image, places, drop_missing=hints.drop_unpaired)
-    kept = table._replace(rows=[row for row in table.rows if row.number in located.by_row])
+    there = zip(table.rows, located.of_rows, strict=True)
+    kept = table._replace(rows=[row for row, image in there if image is not None])
     files = files_of_rows(kept, plan, located, places)
     volumes = volumes_at(files.every(), root)
     values = read_row_values(kept, plan, known, drop_empty=hints.drop_unpaired)

@@ -20,13 +20,10 @@ from sfumato.data.source.people.belonging import files_of_patients
 from sfumato.data.source.table import SourceTable, roles
 from sfumato.data.source.tables.columns import ColumnRoles
 from sfumato.data.source.tables.left_columns import about_left_columns, places_of_left_columns
+from sfumato.data.source.tables.numbered_images import OF_ANYTHING
 from sfumato.data.source.tables.row_values import RowValues, read_row_values
 from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.wording import counted
-
-_OF_ANYTHING = {"id", "name"}
-"""Names of columns of images that may be of patients as well; what is called after files is about these."""
-
 
 _LOOKED_AT = 200
 """Files by which the column of the patients is told."""
@@ -86,7 +83,7 @@ def _naming(table: SourceTable, possible: Mapping[str, Sequence[str]], known: Ma
     """The columns that may name patients: by their names, or since each row has a value of its own."""
     yield from possible["patient"]
     if "patient" not in known:
-        of_files = [name for name in possible["image"] if name.casefold() not in _OF_ANYTHING]
+        of_files = [name for name in possible["image"] if name.casefold() not in OF_ANYTHING]
         yield from (name for name in table.header if name not in of_files and _tells_rows_apart(table.column(name)))
 
 

@@ -5,7 +5,7 @@ it was written - as long as one file alone fits (`sfumato.data.source.tables.loo
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -21,9 +21,9 @@ from sfumato.errors import DataError, collected, listed, raise_together
 
 
 class LocatedImages(NamedTuple):
-    """The images of a table: their locators by the numbers of the rows, and the rows without one, in words."""
+    """The images of a table: the locator of each row, None where it has none, and the rows without one, in words."""
 
-    by_row: Mapping[int, str]
+    of_rows: Sequence[str | None]
     missing: list[str]
 
 
@@ -66,20 +66,18 @@ def locate_images(table: SourceTable, column: str, files: Places, *, drop_missin
         DataError: rows have no file, name files out of the folder, fit several files, or name different files of which
             one is here (all are listed).
     """
-    by_row, missing, problems = dict[int, str](), list[str](), list[DataError]()
+    of_rows, missing, problems = list[str | None](), list[str](), list[DataError]()
     texts = table.column(column)
     named = _NamedImages(table, files, folders_of(table, texts, files.images))
     for row, text in zip(table.rows, texts, strict=True):
         with collected(problems):
-            image = named.image(row.number, text)
-            if image is None:
+            of_rows.append(named.image(row.number, text))
+            if of_rows[-1] is None:
                 missing.append(f"row {row.number}: {text or '(empty)'}")
-            else:
-                by_row[row.number] = image
     raise_together(problems)
-    if not by_row or (missing and not drop_missing):
+    if len(missing) == len(of_rows) or (missing and not drop_missing):
         raise _without_file(table, column, missing)
-    return LocatedImages(by_row, missing)
+    return LocatedImages(of_rows, missing)
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def files_of_rows(table: SourceTable, plan: ColumnRoles, located: LocatedImages,
     Raises:
         DataError: a channel or mask is not there, or out of the folder (all are listed).
     """
-    images = [located.by_row[row.number] for row in table.rows]
+    images = [image for image in located.of_rows if image is not None]
     channels = _files_in(table, plan.channels, files.images, images)
     masks = _files_in(table, plan.masks, files.every, images)
     return RowFiles(images, channels, masks)

@@ -17,6 +17,7 @@ from sfumato.data.source.people.dividing import split_in
 from sfumato.data.source.tables.lists import split_of
 from sfumato.data.source.tables.lookup import FileLookup
 from sfumato.data.source.tables.nearby import folders_of
+from sfumato.data.source.tables.numbered_images import is_called_after
 from sfumato.data.source.tables.side_by_side import side_by_side
 from sfumato.data.source.tables.table_hits import TableHit, Tables
 from sfumato.data.source.words import SPLIT_WORDS, tokens
@@ -108,9 +109,12 @@ def _of_parts(hits: Sequence[TableHit], images: int) -> Tables | None:
     if _are_of_splits(hits, splits):
         named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
         return Tables(splits, [f"the tables {named} were read, and the split is theirs"])
+    named = ", ".join(hit.entry.where for hit in hits)
     if _lie_apart(hits):
-        named = ", ".join(hit.entry.where for hit in hits)
         return Tables({hit.path: "" for hit in hits}, [f"the tables {named} were read, each for the images beside it"])
+    if _are_called_after_folders(hits):
+        note = f"the tables {named} were read, each for the images of the folder that it is called after"
+        return Tables({hit.path: "" for hit in hits}, [note])
     return None
 
 
@@ -154,6 +158,19 @@ def _lie_apart(hits: Sequence[TableHit]) -> bool:
         if not all(Path(name).is_relative_to(folder) for name in hit.named):
             return False
     return not any(one.is_relative_to(other) for one, other in permutations(folders, 2))
+
+
+def _are_called_after_folders(hits: Sequence[TableHit]) -> bool:
+    """Whether the images of each table lie in one folder, by whose name it is called and no other is."""
+    folders = [{Path(name).parent.name for name in hit.named} for hit in hits]
+    if any(len(of_one) != 1 for of_one in folders):
+        return False
+    names = [of_one.pop() for of_one in folders]
+    return all(
+        is_called_after(hit.path.stem, name) == (hit is own)
+        for own, name in zip(hits, names, strict=True)
+        for hit in hits
+    )
 
 
 def _of_several(most: Sequence[TableHit], files: FileLookup) -> Tables:

@@ -12,13 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from sfumato.data.formats.joined import mask_parts
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.manifest import Case, folded
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import ENDING, SourceFile
+from sfumato.data.source.matching.pairing import NO_PARTNER
 from sfumato.data.source.table import SourceTable, bare
 from sfumato.data.source.tables.leftover import Named, about_left
 from sfumato.data.source.tables.one_table import Tabulated, join_table
+from sfumato.wording import counted
 
 _TABLE = "\0"
 """What stands for the name of a table in a note: no name has it."""
@@ -64,17 +67,26 @@ def tabulate_splits(
         parts.append(_Part(path, split, read))
     reads = [part.read for part in parts]
     notes = [*_told_once(parts), *_about_left(parts, look=not hints.images_only)]
-    arranged = reads[0].arranged._replace(
-        cases=_cases(parts, root),
-        notes=notes,
-        unpaired=list(chain.from_iterable(read.arranged.unpaired for read in reads)),
-    )
+    unpaired = _without_partner(reads)
+    if len(parts) > 1:  # what one of them leaves another one may have
+        notes = [note for note in notes if not note.startswith(NO_PARTNER)]
+        notes += [f"{NO_PARTNER}: {counted(len(unpaired), 'file')}"] if unpaired else []
+    arranged = reads[0].arranged._replace(cases=_cases(parts, root), notes=notes, unpaired=unpaired)
     return reads[0]._replace(
         arranged=arranged,
         headers=_headers(reads),
         outside=tuple(dict.fromkeys(chain.from_iterable(read.outside for read in reads))),
+        rows=reads[0].rows if len(reads) == 1 else {},
         unlabelled=tuple(chain.from_iterable(read.unlabelled for read in reads)),
     )
+
+
+def _without_partner(reads: Sequence[Tabulated]) -> list[str]:
+    """The images and masks that have no partner in any of some tables."""
+    cases = list(chain.from_iterable(read.arranged.cases for read in reads))
+    used = {part.locator for case in cases for mask in case.masks for part in mask_parts(mask)}
+    left = chain.from_iterable(read.arranged.unpaired for read in reads)
+    return [file for file in dict.fromkeys(left) if file not in used]
 
 
 def _told_once(parts: Iterable[_Part]) -> list[str]:
@@ -120,6 +132,8 @@ def _cases(parts: Sequence[_Part], root: Path) -> list[Case]:
     if _are_distinct([case.id for case in cases]):
         return cases
     ids = [f"{case.split}_{case.id}" for case in cases]
+    if not _are_distinct(ids):
+        ids = [f"{Path(case.image).parent.name}_{case.id}" for case in cases]
     if not _are_distinct(ids):
         folders = {part.path: _folder_of(part.path, root) for part in parts}
         ids = [f"{folders[path]}_{case.id}" for path, case in zip(paths, cases, strict=True)]

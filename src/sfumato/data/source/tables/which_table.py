@@ -16,11 +16,14 @@ from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.matching.byhand import fitting_images
 from sfumato.data.source.matching.roles import sort_roles
+from sfumato.data.source.matching.witness import without_drawn
 from sfumato.data.source.table import ROLES, SourceTable, columns_of, read_table, roles
 from sfumato.data.source.tables.columns import ColumnRoles, Places, plan_columns
+from sfumato.data.source.tables.folder_rows import folders_of_pictures, with_rows_of_pictures
 from sfumato.data.source.tables.lookup import FileLookup
 from sfumato.data.source.tables.nearby import plan_nearby
 from sfumato.data.source.tables.patient_rows import PatientRows, rows_of_patients
+from sfumato.data.source.tables.rival_columns import refuse_rivals
 from sfumato.data.source.tables.rowwise import NONE as NO_ROWS
 from sfumato.data.source.tables.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.tables.table_choice import about_doubles, chosen_tables
@@ -104,6 +107,7 @@ def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], roo
         if not _names_images(table, plan, places) and (people := _saying_more(table, known, images)):
             of_patients += people
             continue
+        refuse_rivals(table, known, plan, places.images)
         named = files_named(table, plan, places.images)
         hit = TableHit(entry, table, plan, places.images, named, says_splits(table, plan))
         hits.append(hit)
@@ -164,8 +168,8 @@ def _leads_to_files(table: SourceTable, known: Mapping[str, str]) -> bool:
 
 
 def _called_images(entries: Sequence[SourceFile]) -> list[SourceFile]:
-    """The files that are images by their names."""
-    images, _, _ = sort_roles(entries)
+    """The files that are images by their names, or, where several are called alike, by their pixels."""
+    images, _ = without_drawn(sort_roles(entries)[0])
     return [picture.entry for picture in images]
 
 
@@ -314,7 +318,8 @@ def _tables_in(folder: Path) -> list[Path]:
 
 
 def read_for(path: Path, entries: Sequence[SourceFile], hints: ReadOptions) -> tuple[SourceTable, dict[str, str]]:
-    """The table, and the columns that the person named."""
+    """The table, with a row for each picture where its rows are folders, and the columns that the person named."""
     known = {role: column for role, column in hints.columns.items() if role in ROLES}
-    names = {entry.name for entry in entries} | {entry.stem for entry in entries}
-    return read_table(path, known=known, files=frozenset(names)), known
+    names, folders = {entry.name for entry in entries} | {entry.stem for entry in entries}, folders_of_pictures(entries)
+    table = read_table(path, known=known, files=frozenset(names), folders=folders)
+    return with_rows_of_pictures(table, entries, folders, known), known

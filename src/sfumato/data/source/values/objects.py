@@ -207,15 +207,15 @@ def _come_again(areas: Sequence[Area]) -> bool:
 
 def _have_places(areas: Sequence[Area]) -> bool:
     """Whether two measures of place and size are those of the value, as an organ's are; numbers run down or by size."""
-    return sum(share > OWN for share in _shares(areas)) >= 2
+    return sum(share > OWN for share in explained_shares(areas)) >= 2
 
 
 def _say_nothing(areas: Sequence[Area]) -> bool:
     """Whether values say nothing of place and size: where each mask has as many, only this tells objects."""
-    return all(share <= NOTHING for share in _shares(areas))
+    return all(share <= NOTHING for share in explained_shares(areas))
 
 
-def _shares(areas: Sequence[Area]) -> list[float]:
+def explained_shares(areas: Sequence[Area]) -> list[float]:
     """Share of the variance of each measure that the value explains."""
     measures, values = np.array([area.measures for area in areas]), np.array([area.value for area in areas])
     return [_explained(values, measures[:, column]) for column in range(measures.shape[1])]

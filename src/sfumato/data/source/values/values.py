@@ -5,6 +5,7 @@
     --class-names 0=ignore,1=tumor       a value that is called ignore counts nowhere; alone, others keep their names
     --join-masks                         every value but 0 is one class
     1 to N in each mask, or many values  numbers of objects (`values.objects`): one class, with a note
+    1 2 1 3 1 2 ...                      they may come again (`values.recycled`): asked or told
 
 Only a sample is read, and of most sets only the first mask: its only value is 255.
 """
@@ -16,7 +17,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Integer
 
-from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.image import is_image_name, is_in_red_alone, read_mask
 from sfumato.data.formats.joined import ANY, FILL, ON, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts, renamed
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
@@ -25,10 +26,14 @@ from sfumato.data.source.discovered import DiscoveredDataset, ReadOptions
 from sfumato.data.source.values.background import BACKGROUND, IGNORE, doubts
 from sfumato.data.source.values.objects import highest_in_pictures, highest_in_volumes, is_stored_whole
 from sfumato.data.source.values.palettes import told_palette
+from sfumato.data.source.values.recycled import doubt_of_recycled
 from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
 """Masks that are looked at."""
+
+_FEW = 3
+"""Masks of which it is looked at how they are stored."""
 
 NOTHING_IGNORED: Mapping[int, int] = MappingProxyType({})
 
@@ -93,7 +98,7 @@ def _with_ignored(found: DiscoveredDataset, names: Mapping[int, str], ignored: S
     names = names or {value: name for value, name in found.mask_names.items() if value not in ignored}
     note = (
         f"pixels of masks that count nowhere, neither in loss nor in metrics: those of {_and(ignored)} (ignore); "
-        "evaluate against a dataset that is prepared so, as in the files themselves they count"
+        "evaluate against a dataset that is prepared so, or say it again: evaluate masks --class-names"
     )
     named = _as_named(found._replace(ignore=unsaid, notes=(*found.notes, note)), names, dict.fromkeys(ignored, unsaid))
     return named if names else named._replace(mask_names={})
@@ -187,8 +192,26 @@ def _numbers_of_objects(found: DiscoveredDataset) -> int:
     return highest_in_volumes(list(volumes)) if all(map(is_stored_whole, volumes)) else 0
 
 
+def _pictures(found: DiscoveredDataset) -> Iterator[Integer[np.ndarray, "h w"]]:
+    """The same of masks that are pictures; none of planes of volumes, which hold few objects each."""
+    files = (file for file in _sampled_files(found) if not is_volume(Locator.parse(file).path))
+    return (mask for _, mask in _read(files))
+
+
+def _are_in_red(found: DiscoveredDataset) -> bool:
+    """Whether a few of the masks are pictures in colours of which red alone is used."""
+    targets = map(Locator.parse, _sampled_files(found)[:_FEW])
+    pictures = [at.path for at in targets if not at.member and is_image_name(at.path.name)]
+    try:
+        return any(map(is_in_red_alone, pictures))
+    except DataError:  # told when they are decoded
+        return False
+
+
 def _with_doubts(found: DiscoveredDataset) -> DiscoveredDataset:
     """The same with what is to be asked or told of values that may be the background, or nothing."""
     problem, note = doubts(sampled_masks(found), lambda: told_palette(_sampled_files(found)))
+    if problem is None and not note:
+        problem, note = doubt_of_recycled(_pictures(found), in_red=lambda: _are_in_red(found))
     problems = (*found.problems, problem) if problem else found.problems
     return found._replace(problems=problems, notes=(*found.notes, note) if note else found.notes)
