@@ -57,7 +57,7 @@ def test_nothing_is_counted_below_nought() -> None:
     whole_ones = {" ".join([*words, flag]): wanted for words, flag, wanted in numbers() if wanted.kind is int}
     assert [name for name, wanted in whole_ones.items() if wanted.takes("-1")] == []
     from_nought = {name.rpartition(" ")[2] for name, wanted in whole_ones.items() if wanted.takes("0")}
-    assert from_nought == {"--seed", "--folds", "--fold", "--class-level", "--component"}
+    assert from_nought == {"--seed", "--folds", "--fold", "--class-level", "--component", "--neighbours"}
 
 
 @pytest.mark.parametrize(
