@@ -26,6 +26,9 @@ FEWEST_MASKS = 5
 BLURRED = 0.9
 """A Dice of a perfect mask below this is worth a larger size."""
 
+_SMALLER_PART = 0.5
+"""Share of a mask below which its background is something to be seen, too."""
+
 FILES_OPENED, PLANES_OPENED = 10, 10
 """Of volumes and archives so many are opened, and so many of their planes looked at."""
 
@@ -33,6 +36,8 @@ _Item = TypeVar("_Item")
 
 _Plane = UInt8[np.ndarray, "h w"]
 """A mask of class indices."""
+
+_Region = Bool[np.ndarray, "h w"]
 
 
 class OriginalMask(NamedTuple):
@@ -48,7 +53,8 @@ class Sharpness(NamedTuple):
     Attributes:
         size: sides of the canvas in pixels; None where each mask keeps its own size, at a spacing.
         masks: how many were measured; those that show nothing are left out.
-        dice: mean Dice of a mask with itself brought to the size and back; of several classes the mean over them.
+        dice: mean Dice of a mask with itself brought to the size and back; of several classes the mean over them, with
+            the background where it is the smaller part, as the walls of cells are.
         emptied: masks that show nothing at this size.
         objects: connected regions of a class, of all the masks.
         lost: those of them that are gone.
@@ -149,11 +155,17 @@ def _loss(original: OriginalMask, canvas: Canvas) -> _Loss:
     says, scores, objects, lost = mask != IGNORED, list[float](), 0, 0
     for value in np.unique(mask[_shown(mask)]):
         one, two = mask == value, (back == value) & says
-        scores.append(2 * int((one & two).sum()) / (int(one.sum()) + int(two.sum())))
+        scores.append(_dice(one, two))
         labels, count = ndimage.label(one, np.ones((3, 3)))
         objects += count
         lost += count - len(np.setdiff1d(labels[two], [0]))
+    if 0 < (mask == 0).mean() < _SMALLER_PART:
+        scores.append(_dice(mask == 0, (back == 0) & says))
     return _Loss(float(np.mean(scores)), not _shown(small).any(), objects, lost)
+
+
+def _dice(one: _Region, two: _Region) -> float:
+    return 2 * int((one & two).sum()) / (int(one.sum()) + int(two.sum()))
 
 
 def _shown(mask: _Plane) -> Bool[np.ndarray, "h w"]:

@@ -147,8 +147,8 @@ def _whole_volumes(recipe: Recipe, found: DiscoveredDataset, why: str) -> tuple[
     volumes = evenly(by_volume(found.cases), HEADERS_READ)
     spacings = [header_spacing(planes[0].image) for planes in volumes]
     target = target_spacing(spacings)
-    alike = "that of all" if len(set(spacings)) == 1 else "the median along each axis, of thick planes the thinner ones"
-    reason = f"{alike}, of {counted(len(volumes), 'volume')}: between planes, rows and columns"
+    alike = "that" if len(set(spacings)) == 1 else "the median along each axis, of thick ones the tenth percentile,"
+    reason = f"{alike} of {counted(len(volumes), 'volume')}: between planes, rows and columns"
     between, down, across = target
     return DataForm(3, None, (between, down, across)), [*choices, Choice("data.spacing", list(target), reason)]
 
