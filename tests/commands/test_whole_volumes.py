@@ -12,12 +12,17 @@ from tests.preloaded import Preloaded
 from sfumato.commands import check, evaluate, info, prepare, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
+from sfumato.data.formats.scan import read_volume
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.inference import predict_array
 from sfumato.experiment.run import load_model
+from sfumato.experiment.workload import set_up_workload
+from sfumato.randomness import Noise
 from sfumato.tables import read_rows, write_table
+from sfumato.tasks.segment import Segment
 from sfumato.training.checkpoint import newest
 
 CASES = 14
@@ -91,6 +96,9 @@ def test_volumes_stay_whole_and_come_to_the_spacing_of_most(source: Path, whole:
         assert opened.size(row) == placed.canvas == tuple(round(side * (1.5 if coarse else 1)) for side in placed.size)
         assert opened.mask(row).shape == opened.size(row)
         assert 0.3 < opened.images([row])[0, 0][opened.mask(row) == 1].mean() < 1
+        if not coarse:
+            image = read_volume(source / "images" / f"{case.id}.nii.gz").planes("axial")
+            assert np.corrcoef(opened.images([row])[0, 0].numpy().ravel(), image.ravel())[0, 1] > 0.9999
         stored = np.asarray(nibabel.load(source / "masks" / f"{case.id}.nii.gz").dataobj)
         assert opened.mask(row).sum() == pytest.approx(stored.sum() * (1.5**3 if coarse else 1), rel=0.06 * coarse)
 
@@ -162,6 +170,20 @@ def test_windows_and_members_do_not_depend_on_the_batch(run: Path, source: Path,
         np.asarray(nibabel.load(tmp_path / batch / "probability" / "ball_05.nii.gz").dataobj) for batch in ("1", "16")
     )
     assert np.array_equal(one, other)
+
+
+def test_rotations_are_rigid_in_millimetres(whole: Path) -> None:
+    settings = [*SMALL, "data.augment={angle: 40, tilt: 1}", "train.steps=1", "train.batch=2"]
+    task = set_up_workload(whole, "segment", None, settings).task
+    assert isinstance(task, Segment)
+    noise = Noise([1, 2])
+    images, masks = task.read([0, 1], noise)
+    moved, labels = task.varied(images, masks, noise)
+    assert moved.shape[2:] == (12, 16, 16) and images.shape[2] < images.shape[3], "margins are in millimetres too"
+    task.read([0, 1], again := Noise([1, 2]))
+    drawn = draw_parameters(task.augment, again, images, (12, 16, 16))
+    expected, where = apply(images, masks, drawn, (12, 16, 16), (2.0, 1.0, 1.0))
+    assert moved.equal(expected) and where is not None and labels.equal(where)
 
 
 def test_resume_is_exact(whole: Path, tmp_path: Path) -> None:

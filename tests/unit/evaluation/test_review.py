@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sfumato.evaluation import review
 from sfumato.evaluation.review import (
     FEWEST_CASES,
     ErrorRegression,
@@ -126,3 +127,14 @@ def test_the_identity_of_volumes() -> None:
 def test_survives_json() -> None:
     found = calibrate(*planted())
     assert ErrorRegression.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_large_volumes_are_said_of_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = np.random.default_rng(0).dirichlet([2, 1, 1], (3, 10, 12, 9)).transpose(0, 4, 1, 2, 3).astype(np.float32)
+    whole = uncertainty_features(members)
+    monkeypatch.setattr(review, "_PIXELS_TOGETHER", 300)
+    parts = uncertainty_features(members)
+    assert parts.filled == whole.filled
+    # sums of 1,080 shares in another order, and the region's shares as float32
+    np.testing.assert_allclose(parts[:2], whole[:2], rtol=1e-6)
+    assert parts.size == pytest.approx(whole.size, rel=1e-12)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sfumato.metrics.calibration import band, brier, calibration, ece, nll, pooled, reliability
 
@@ -104,3 +105,13 @@ def test_pixels_of_unknown_class_count_nowhere() -> None:
         strict=True,
     ):
         assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_a_band_reaches_as_far_as_if_all_were_measured(width: int) -> None:
+    random = np.random.default_rng(width)
+    for shape in ((12, 40), (9, 14, 11)):
+        region = np.zeros(shape, bool)
+        region[tuple(random.integers(0, side, 3) for side in shape)] = True
+        everywhere = ndimage.distance_transform_edt(~region) <= width
+        assert np.array_equal(band(region, width=width), everywhere)

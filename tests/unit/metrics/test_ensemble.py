@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from sfumato.metrics import ensemble as module
+from sfumato.metrics.calibration import band as calibration_band
 from sfumato.metrics.ensemble import (
     agreement,
     among_readers,
     collective_insight,
+    doubtful_region,
     ged,
     image_uncertainty,
     matched_iou,
@@ -188,3 +191,18 @@ def test_readers_are_models_of_each_other() -> None:
     assert among.ged_v == pytest.approx(np.mean(alone))
     iou = [np.mean([min(a, b) / max(a, b) for m, b in enumerate(area) if k != m]) for k, a in enumerate(area)]
     assert among.matched_iou == pytest.approx(np.mean(iou)), "one reader is matched with each of the others"
+
+
+def test_pairs_are_counted_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = np.random.default_rng(0).integers(0, 3, (4, 9, 11, 7))
+    whole = agreement(members, classes=3), ged(members, members[:2], classes=3)
+    monkeypatch.setattr(module, "_PIXELS_TOGETHER", 100)
+    assert (agreement(members, classes=3), ged(members, members[:2], classes=3)) == whole
+
+
+def test_a_region_is_where_another_class_is_likelier_than_the_background() -> None:
+    random = np.random.default_rng(1)
+    probability = random.dirichlet([2, 1, 1], (6, 20, 20)).transpose(3, 0, 1, 2)
+    probability[:, :, 10:] = [[[[0.5]]], [[[0.5]]], [[[0.0]]]]  # as likely as the background is none
+    expected = calibration_band(probability.argmax(0) > 0, width=1)
+    assert np.array_equal(doubtful_region(probability, border=1), expected)

@@ -94,3 +94,22 @@ def test_a_validation_looks_at_a_part_around_foreground(row: int, size: tuple[in
 
 def test_an_image_of_a_few_patches_is_looked_at_whole() -> None:
     assert Patches(dataset(), (32, 32)).judged(0, Noise([0])) == ((0, 0), (40, 60))
+
+
+def test_a_validation_looks_at_as_many_voxels_of_a_volume_as_of_four_patches() -> None:
+    spec = Spec(
+        size=None, channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""), mask_classes=NAMES[:2],
+        readers=1, dimensions=3,
+    )  # fmt: skip
+    mask = np.zeros((1, 30, 14, 40), np.uint8)
+    mask[0, 20:25, 3:9, 30:] = 1
+    case = Case(id="scan", image="", volume="scan", split="train")
+    arrays = [Ragged(each.ravel(), [each.shape]) for each in (mask[0, ..., None], mask)]
+    data = Dataset(spec, [case], [OriginalSize(mask.shape[1:])], *arrays)
+    patches = Patches(data, (8, 10, 12))
+    box = patches.judged(0, Noise([0]))
+    assert box.size == (13, 14, 19), "each side 4^(1/3) times that of a patch, and no longer than the volume"
+    assert data.mask_crops([0], [box.corner], box.size, [0]).any()
+    corners = patches.corners([0] * 90, [0] * 90, Noise(range(90)))
+    crops = data.mask_crops([0] * 90, corners, (8, 10, 12), [0] * 90)
+    assert crops.shape == (90, 8, 10, 12) and int(crops.flatten(1).any(1).sum()) >= 30
