@@ -18,6 +18,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(showing, "SEGMENT", SEGMENT._replace(least=3))
     monkeypatch.setattr(showing, "GENERATE", GENERATE._replace(least=4))
     monkeypatch.setattr(showing, "SIZE", "16")
+    monkeypatch.setattr(showing, "MASK_SIZE", 32)
+    monkeypatch.setattr(showing, "SEEN_ONCE", "network={kind: amortised, channels: 8}")
     monkeypatch.setattr(showing, "QUICK", (*QUICK, "network.channels=8", "network.blocks=1", "sample.steps=4"))
 
 

@@ -12,10 +12,11 @@ from tests.preloaded import Preloaded
 from sfumato.commands import check, evaluate, info, prepare, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
-from sfumato.data.augmentation.augment import apply, draw_parameters
+from sfumato.data.augmentation.augment import apply, draw_parameters, margin
 from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.scan import read_volume
+from sfumato.data.preparation import chunk
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.inference import predict_array
 from sfumato.experiment.run import load_model
@@ -103,6 +104,16 @@ def test_volumes_stay_whole_and_come_to_the_spacing_of_most(source: Path, whole:
         assert opened.mask(row).sum() == pytest.approx(stored.sum() * (1.5**3 if coarse else 1), rel=0.06 * coarse)
 
 
+def test_volumes_that_are_decoded_together_are_the_same(
+    source: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk, "CHUNKS", 1)
+    assert len(chunk.cut_chunks(Dataset.open(whole).planes, dimensions=3)) < CASES
+    prepare.prepare(source, out=tmp_path / "set", workers=1)
+    for name in ("images.npy", "masks.npy", "manifest.csv"):
+        assert (tmp_path / "set" / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_masks_lie_on_the_grid_of_their_input(predictions: Path, source: Path) -> None:
     for file in sorted((source / "images").glob("*.nii.gz")):
         image = nibabel.load(file)
@@ -179,7 +190,10 @@ def test_rotations_are_rigid_in_millimetres(whole: Path) -> None:
     noise = Noise([1, 2])
     images, masks = task.read([0, 1], noise)
     moved, labels = task.varied(images, masks, noise)
-    assert moved.shape[2:] == (12, 16, 16) and images.shape[2] < images.shape[3], "margins are in millimetres too"
+    beyond = margin(task.augment, (12, 16, 16), (2.0, 1.0, 1.0))
+    assert beyond != margin(task.augment, (12, 16, 16)), "in millimetres a turn reaches elsewhere"
+    assert tuple(images.shape[2:]) == tuple(side + 2 * more for side, more in zip((12, 16, 16), beyond, strict=True))
+    assert moved.shape[2:] == (12, 16, 16)
     task.read([0, 1], again := Noise([1, 2]))
     drawn = draw_parameters(task.augment, again, images, (12, 16, 16))
     expected, where = apply(images, masks, drawn, (12, 16, 16), (2.0, 1.0, 1.0))

@@ -21,7 +21,12 @@ from sfumato.progress import say
 from sfumato.provenance import is_written_by_us, write_provenance
 from sfumato.training.processes import choose_device
 
-SIZE = "48"
+MASK_SIZE, SIZE = 256, "48"
+"""Pixels of the images that masks are drawn of, and of those that are made."""
+
+SEEN_ONCE = "network={kind: amortised, channels: 16}"
+"""A network that looks at an image of 256 pixels once, at a quarter of its size, and costs what another does at 64."""
+
 QUICK = ("validate.every_steps=100", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000")
 
 
@@ -77,7 +82,7 @@ def demo(
     device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Segment held-out toy lesions beside the deterministic twin, make new ones grade by grade, and report.
+    """Segment held-out toy lesions of 256 pixels beside the deterministic twin, make small new ones, and report.
 
     Args:
         out: The folder to write.
@@ -89,23 +94,26 @@ def demo(
     choose_device(device)
     _begin(out, overwrite=overwrite)
     say(f"[1/5] {cases} toy images with four readers each")
-    toy.toy(out / "toy", cases=cases, overwrite=overwrite)
-    dataset = out / "dataset"
+    toy.toy(out / "toy", cases=cases, size=MASK_SIZE, overwrite=overwrite)
+    large, dataset = out / "dataset-large", out / "dataset"
+    prepare(out / "toy", out=large, size=str(MASK_SIZE), overwrite=overwrite)
     prepare(out / "toy", out=dataset, size=SIZE, overwrite=overwrite)
     say(f"[2/5] training: segment, and its deterministic twin; first pictures: {out / 'segment' / 'samples'}")
-    trained = train.segment(dataset, out=out / "segment", twin=True, device=device, **SEGMENT.settings(minutes))
+    how = SEGMENT.settings(minutes)
+    how["set"] = [*how["set"], SEEN_ONCE]
+    trained = train.segment(large, out=out / "segment", twin=True, device=device, **how)
     extent = _extent(trained["step"], minutes)
     say(f"[3/5] segmenting held-out cases, {extent.members} masks each, and scoring them")
     segmenting.segment(
         out / "segment",
-        dataset,
+        large,
         out=out / "predictions",
         split="test",
         samples=extent.members,
         device=device,
         overwrite=overwrite,
     )
-    scores = evaluate.masks(out / "predictions", dataset, out=out / "scores", overwrite=overwrite)
+    scores = evaluate.masks(out / "predictions", large, out=out / "scores", overwrite=overwrite)
     say("[4/5] training: generate, and making images of every grade")
     train.generate(dataset, out=out / "generate", device=device, **GENERATE.settings(minutes))
     generating.generate(out / "generate", out=out / "samples", count=extent.images, device=device, overwrite=overwrite)

@@ -118,5 +118,8 @@ def test_three_planes_meet_where_there_is_most_to_be_seen() -> None:
     assert np.array_equal(coronal, mask[::-1, 6].repeat(2, axis=0)), "the head is up"
     assert np.array_equal(sagittal, mask[::-1, :, 2].repeat(2, axis=0))
     assert not picture[10:, :8].any() and not picture[:, 8 : 8 + GAP].any()
+    long = three_planes(mask, (3, 6, 2), spacing=(1.0, 3.0, 1.0), axis="axial", nearest=True)
+    assert long.shape == (30, 8 + 8 + 30 + 2 * GAP), "rows are three times as far apart as columns"
+    assert np.array_equal(long[:6, 16 + 2 * GAP :], mask[::-1, :, 2].repeat(3, axis=1))
     other = three_planes(mask, (3, 6, 2), spacing=(2.0, 1.0, 1.0), axis="coronal", nearest=True)
     assert np.array_equal(other[:, 8 + GAP : 16 + GAP], mask[:, 6].repeat(2, axis=0))
