@@ -335,6 +335,21 @@ def test_planes_beside_a_plane_are_channels(source: Path, tmp_path: Path) -> Non
         segmenting.segment(tmp_path / "run", where, out=tmp_path / name, samples=1, save="overlay")
         outputs.append(np.asarray(nibabel.load(tmp_path / name / "masks" / "ball_01.nii.gz").dataobj))
     assert np.array_equal(*outputs)
+    with Image.open(next((tmp_path / "files" / "overlay").iterdir())) as picture:
+        colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert (np.ptp(colours, axis=1) == 0).mean() > 0.3, "the plane itself is shown, in grey"
+
+
+@pytest.mark.parametrize("there", [0, 2])
+def test_planes_that_are_prepared_get_the_neighbours_that_they_lack(source: Path, tmp_path: Path, there: int) -> None:
+    first, flags = tmp_path / "first", prepare.PreparationFlags
+    prepare.prepare(source, out=first, size="native", preparation=flags(dimensions=2, neighbours=there))
+    if there:
+        with pytest.raises(UsageError, match="have 2 before and behind"):
+            prepare.prepare(first, out=tmp_path / "again", size="native", preparation=flags(neighbours=1))
+        return
+    prepare.prepare(first, out=tmp_path / "again", size="native", preparation=flags(neighbours=1))
+    assert Dataset.open(tmp_path / "again").spec.channels == 3
 
 
 def test_neighbours_are_of_planes(source: Path, tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def draws_of(recipe: Recipe) -> int:
     network = recipe.network
     if not isinstance(network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
         return 1
+    assert network.draws != "auto", "the plan resolves every auto"
     return network.draws
 
 

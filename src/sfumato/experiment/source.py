@@ -1,15 +1,17 @@
 """The cases of a source, read as a recipe says: what `check` and every verb that is given a source begin with."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.builder.data import build_hints
-from sfumato.data.manifest import is_prepared
+from sfumato.data.dataset import Dataset
+from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.volumes import with_neighbours
-from sfumato.errors import DataError, collected, raise_together
+from sfumato.errors import DataError, UsageError, collected, raise_together
 from sfumato.files import is_pattern
 from sfumato.progress import say
 from sfumato.recipe import Recipe, load_recipe
@@ -154,11 +156,32 @@ def find_to_read(source: Path, recipe: Recipe) -> DiscoveredDataset:
     return found._replace(problems=(early, *found.problems))
 
 
+def beside_each_other(cases: Sequence[Case], neighbours: int, *, source: Path) -> tuple[Case, ...]:
+    """Planes with their neighbours as channels; those of a dataset that was prepared so have them already.
+
+    Args:
+        cases: planes of volumes.
+        neighbours: planes before and behind each.
+        source: where they are from.
+
+    Raises:
+        UsageError: they have another number of neighbours.
+        DataError: an image is no plane of a volume.
+    """
+    there = Dataset.open(source).spec.neighbours if is_prepared(source) else 0
+    if there not in (0, neighbours):
+        raise UsageError(
+            f"the planes of {source} have {there} before and behind them as channels, and {neighbours} are wanted",
+            remedy="give the volumes themselves",
+        )
+    return tuple(cases) if there else tuple(with_neighbours(cases, neighbours))
+
+
 def _found(source: Path, recipe: Recipe, hints: ReadOptions) -> DiscoveredDataset:
     masks = recipe.data.source.masks_folder
     found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
-    if recipe.data.neighbours and not is_prepared(source):
-        found = found._replace(cases=tuple(with_neighbours(found.cases, recipe.data.neighbours)))
+    if recipe.data.neighbours:
+        found = found._replace(cases=beside_each_other(found.cases, recipe.data.neighbours, source=source))
     if found.outside:
         say(f"paths of the table lead out of its folder: {'; '.join(found.outside)}")
     return found

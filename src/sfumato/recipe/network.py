@@ -114,7 +114,9 @@ class AmortisedNetwork(Resolutions, Checkpointable):
         "auto", description="side in pixels of a block that is one pixel of the state: 1, 2, 4, ..."
     )
     draw_channels: NetworkWidth | Auto = Field("auto", description="channels of the network that draws")
-    draws: Count = Field(2, description="masks drawn of each image in a training step; its encoding is made once")
+    draws: Count | Auto = Field(
+        "auto", description="masks drawn of each image in a training step; its encoding is made once"
+    )
 
 
 class ForeignNetwork(Widths):

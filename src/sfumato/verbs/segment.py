@@ -11,12 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sfumato.data.manifest import Case, is_prepared, write_manifest
+from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec, drawn_cases
 from sfumato.data.units import MaskFormat, Unit, counted_cases, units, whole_volumes
-from sfumato.data.volumes import with_neighbours
 from sfumato.errors import DataError, UsageError, listed, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
@@ -26,6 +25,7 @@ from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import TWIN, Model
 from sfumato.experiment.sampling import AS_TRAINED, Sampling
 from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, asked_by, own_shard
+from sfumato.experiment.source import beside_each_other
 from sfumato.metrics.ensemble import review_rank
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
@@ -160,8 +160,8 @@ class Segmenter:
             DataError: there are none.
         """
         found, spec = find_cases(source, hints=self.model.spec.as_taught()).cases, self.model.spec
-        if spec.neighbours and not is_prepared(source):
-            found = tuple(with_neighbours(found, spec.neighbours))
+        if spec.neighbours:
+            found = beside_each_other(found, spec.neighbours, source=source)
         cases = [case for case in found if split is None or case.split == split]
         if not cases:
             raise DataError(
