@@ -191,7 +191,17 @@ def members_of(cases: int, count: int) -> list[Member]:
 def _room_for(count: int, classes: int, size: Sequence[int]) -> np.ndarray:
     """For the numbers of all members."""
     shape = (count, classes, *size)
-    return np.empty(shape, np.float32 if math.prod(shape) <= SHARES_AS_THEY_ARE else np.float16)
+    return np.empty(shape, share_dtype(math.prod(shape)))
+
+
+def share_dtype(numbers: int) -> np.dtype:
+    """In which precision so many numbers of the members of a case are kept."""
+    return np.dtype(np.float32 if numbers <= SHARES_AS_THEY_ARE else np.float16)
+
+
+def map_dtype(numbers: int, *, flat: bool) -> np.dtype:
+    """In which precision so many mean probabilities are kept, of an image or of a volume."""
+    return np.dtype(np.float64 if flat and numbers <= MAPS_AS_THEY_ARE else np.float32)
 
 
 class _Drawn(NamedTuple):
@@ -338,7 +348,7 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
     """Probabilities brought back to the input's size, then decided."""
     members, size = _resized(ensemble), ensemble.placement.size
     count, classes = members.shape[:2]
-    kind = np.float64 if len(size) == 2 and classes * math.prod(size) <= MAPS_AS_THEY_ARE else np.float32
+    kind = map_dtype(classes * math.prod(size), flat=len(size) == 2)
     found = Prediction(
         np.empty((classes, *size), kind),
         np.empty((count, *size), np.uint8),
