@@ -2,18 +2,23 @@
 
 import gc
 import tracemalloc
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sfumato import slabs
 from sfumato.builder.process import build_process
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
-from sfumato.experiment.inference import Twin, in_original_size, predict
+from sfumato.errors import ModelError
+from sfumato.experiment import inference
+from sfumato.experiment.inference import Twin, in_original_size, joined, predict
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import mutual_information
 from sfumato.recipe import load_recipe
@@ -130,3 +135,78 @@ def test_what_members_disagree_about_is_mapped(cases: list[Case]) -> None:
     made = model()
     (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=3, seed=0, batch=8)
     assert np.allclose(in_original_size(ensemble).information, mutual_information(ensemble.members), atol=1e-6)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_what_was_handed_over_is_not_held(cases: list[Case], models: int) -> None:
+    made = model()
+    streams = [predict(made, made.sampler(steps=1), cases[:3], count=2, seed=seed, batch=2) for seed in range(models)]
+    drawn = streams[0] if models == 1 else joined(streams)
+    for _ in range(3):
+        ensemble = next(drawn)
+        members = ensemble.members if ensemble.members.base is None else ensemble.members.base
+        held = weakref.ref(members)
+        del ensemble, members
+        assert held() is None
+    assert next(drawn, None) is None
+
+
+def test_several_models_are_one_ensemble_of_each_case(cases: list[Case]) -> None:
+    made = model()
+    alone = [list(predict(made, made.sampler(steps=1), cases[:2], count=2, seed=s, batch=2)) for s in range(2)]
+    for together, *parts in zip(joined([iter(each) for each in alone]), *alone, strict=True):
+        assert together.case == parts[0].case
+        assert np.array_equal(together.members, np.concatenate([part.members for part in parts]))
+
+
+def test_large_images_are_filmed_smaller(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    (whole,) = predict(made, made.sampler(steps=3), cases[:1], count=1, seed=0, batch=1, recorded={"0"})
+    monkeypatch.setattr(inference, "FILMED_SIDE", 6)
+    (small,) = predict(made, made.sampler(steps=3), cases[:1], count=1, seed=0, batch=1, recorded={"0"})
+    assert whole.trajectory is not None and small.trajectory is not None
+    assert np.array_equal(small.members, whole.members)
+    for one, other in zip(small.trajectory.states, whole.trajectory.states, strict=True):
+        assert torch.equal(one, other[:, ::3, ::3])
+
+
+def test_maps_of_large_images_are_of_single_precision(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=3, seed=0, batch=8)
+    exact = in_original_size(ensemble)
+    monkeypatch.setattr(inference, "MAPS_AS_THEY_ARE", SIZE)
+    rounded = in_original_size(ensemble)
+    assert exact.probability.dtype == np.float64 and rounded.probability.dtype == np.float32
+    for one, other in zip(exact, rounded, strict=True):
+        assert np.allclose(one, other, atol=1e-6)
+
+
+def test_pictures_do_not_depend_on_where_they_are_cut(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    (whole,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
+    monkeypatch.setattr(slabs, "TOGETHER", SIZE)
+    (parts,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
+    assert np.array_equal(parts.picture, whole.picture)
+
+
+def test_numbers_that_are_none_are_found_in_any_row(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    monkeypatch.setattr(slabs, "TOGETHER", SIZE)
+    with torch.no_grad():
+        made.network.weight[SIZE // 2] = torch.nan
+    with pytest.raises(ModelError, match="NaN"):
+        list(predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1))
+
+
+def test_members_that_grow_large_in_the_original_size_are_kept_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3 * SIZE, 4 * SIZE)).astype(np.uint8)
+    write_image(tmp_path / "large.png", pixels)
+    large = [Case(id="large", image=str(tmp_path / "large.png"))]
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=1), large, count=2, seed=0, batch=2)
+    exact = in_original_size(ensemble)
+    monkeypatch.setattr(inference, "SHARES_AS_THEY_ARE", ensemble.members.size)
+    assert inference._resized(ensemble).dtype == np.float16 and ensemble.members.dtype == np.float32
+    assert np.allclose(in_original_size(ensemble).probability, exact.probability, atol=1e-3)

@@ -68,7 +68,7 @@ class Room:
             raise ResourceError(
                 f"the masks of {self._which} take about {told_size(self.needed)} of memory",
                 expected=f"at most the {told_size(total_memory())} of this machine",
-                remedy="fewer --samples, less to --save, or a model of data at a coarser --spacing or a --size",
+                remedy="fewer --samples, less to --save, or an image that is cut, or resampled to fewer pixels",
             )
 
     @property
@@ -162,10 +162,9 @@ class Work:
         planes = stack if self.flat else 0
         return held + max(planes + self._drawing, planes + self._deciding, stack + self._writing)
 
-    @property
-    def _kept(self) -> int:
-        """Of the members, as the model draws them."""
-        numbers = self.members * self.classes * self.seen
+    def _kept(self, pixels: int) -> int:
+        """Of the members, in a size."""
+        numbers = self.members * self.classes * pixels
         return numbers * share_dtype(numbers).itemsize
 
     @property
@@ -173,7 +172,7 @@ class Work:
         mask = 4 * self.classes * self.at_once
         known = min(KEPT_BYTES, 4 * self.seen * (2 * self.classes + self.channels)) if self.once else 0
         walk = 2 * mask * self.seen if self.once else 0
-        return 4 * self.channels * self.seen + self._kept + known + walk + _STATES * mask * self.state
+        return 4 * self.channels * self.seen + self._kept(self.seen) + known + walk + _STATES * mask * self.state
 
     @property
     def _maps(self) -> int:
@@ -182,9 +181,10 @@ class Work:
 
     @property
     def _deciding(self) -> int:
-        resized, back = self.seen != self.pixels, self._kept * self.pixels // self.seen
+        features, resized = 4 * self.classes * self.seen, self.seen != self.pixels
+        back = self._kept(self.pixels) if resized else 0
         on_the_way = 8 * self.classes * self.pixels if resized else 0
-        return self._kept + max(back * resized + self._maps, back * resized + on_the_way, 4 * self.classes * self.seen)
+        return self._kept(self.seen) + max(features, back + max(self._maps, on_the_way))
 
     @property
     def _writing(self) -> int:
