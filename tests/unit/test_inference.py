@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from torch import nn
 
 from sfumato import slabs
 from sfumato.builder.process import build_process
-from sfumato.data.formats.image import write_image
+from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError
 from sfumato.experiment import inference
-from sfumato.experiment.inference import Twin, in_original_size, joined, predict
+from sfumato.experiment.inference import Ensemble, Twin, in_original_size, joined, predict
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import mutual_information
 from sfumato.recipe import load_recipe
@@ -139,15 +140,24 @@ def test_what_members_disagree_about_is_mapped(cases: list[Case]) -> None:
 
 @pytest.mark.parametrize("models", [1, 2])
 def test_what_was_handed_over_is_not_held(cases: list[Case], models: int) -> None:
-    made = model()
-    streams = [predict(made, made.sampler(steps=1), cases[:3], count=2, seed=seed, batch=2) for seed in range(models)]
-    drawn = streams[0] if models == 1 else joined(streams)
-    for _ in range(3):
+    made, held = model(), list[weakref.ref[np.ndarray]]()
+
+    def watched(ensembles: Iterator[Ensemble]) -> Iterator[Ensemble]:
+        while taken := [each for _, each in zip(range(1), ensembles, strict=False)]:
+            base = taken[0].members.base
+            held.append(weakref.ref(taken[0].members if base is None else base))
+            del base
+            yield taken.pop()
+
+    streams = [
+        watched(predict(made, made.sampler(steps=1), cases[:3], count=2, seed=seed, batch=2)) for seed in range(models)
+    ]
+    drawn = watched(joined(streams))
+    for number in range(3):
         ensemble = next(drawn)
-        members = ensemble.members if ensemble.members.base is None else ensemble.members.base
-        held = weakref.ref(members)
-        del ensemble, members
-        assert held() is None
+        assert len(held) == (models + 1) * (number + 1) and held[-1]() is not None
+        del ensemble
+        assert not any(each() is not None for each in held)
     assert next(drawn, None) is None
 
 
@@ -181,19 +191,18 @@ def test_maps_of_large_images_are_of_single_precision(cases: list[Case], monkeyp
         assert np.allclose(one, other, atol=1e-6)
 
 
-def test_pictures_do_not_depend_on_where_they_are_cut(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [1, 3 * SIZE, SIZE**2])
+def test_a_picture_is_the_image(cases: list[Case], monkeypatch: pytest.MonkeyPatch, together: int) -> None:
     made = model()
-    (whole,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
-    monkeypatch.setattr(slabs, "TOGETHER", SIZE)
-    (parts,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
-    assert np.array_equal(parts.picture, whole.picture)
+    monkeypatch.setattr(slabs, "TOGETHER", together)
+    (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
+    assert np.array_equal(ensemble.picture, read_image(cases[0].image))
 
 
 def test_numbers_that_are_none_are_found_in_any_row(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     made = model()
     monkeypatch.setattr(slabs, "TOGETHER", SIZE)
-    with torch.no_grad():
-        made.network.weight[SIZE // 2] = torch.nan
+    made.network.weight = nn.Parameter(torch.where(torch.arange(SIZE) == SIZE // 2, torch.nan, 0.0)[:, None])
     with pytest.raises(ModelError, match="NaN"):
         list(predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1))
 

@@ -48,9 +48,18 @@ def test_where_an_image_is_cut_changes_no_bit(what: str, monkeypatch: pytest.Mon
 
 
 def test_a_mean_over_rows_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = image_uncertainty(SHARES)
+    shares = np.zeros_like(SHARES)
+    shares[0], shares[:, :9, :9] = 1, SHARES[:, :9, :9]
+    assert doubtful_region(shares).mean() < 0.5
+    whole = image_uncertainty(shares)
     monkeypatch.setattr(slabs, "TOGETHER", 50)
-    assert image_uncertainty(SHARES) == pytest.approx(whole, rel=1e-12)
+    assert image_uncertainty(shares) == pytest.approx(whole, rel=1e-12)
+
+
+def test_shares_become_the_nearest_whole_numbers() -> None:
+    assert _whole_numbers(np.array([[0.0, 0.499, 0.4 / 255, 0.6 / 255, 1.0]]), np.uint8(255)).tolist() == [
+        [0, 127, 0, 1, 255]
+    ]
 
 
 @pytest.mark.parametrize("size", [(1, 5), (7, 5), (7, 5, 3), (4, 0)])
