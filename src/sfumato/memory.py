@@ -57,6 +57,7 @@ class AdaptiveBatchSize:
                 continue
             start += len(portion)
             yield result
+            del result  # it may be large, and whoever wanted it has it
 
     def _halve(self, count: int, error: BaseException) -> None:
         if count == 1:

@@ -2,18 +2,24 @@
 
 import gc
 import tracemalloc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sfumato import slabs
 from sfumato.builder.process import build_process
-from sfumato.data.formats.image import write_image
+from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
-from sfumato.experiment.inference import Twin, in_original_size, predict
+from sfumato.errors import ModelError
+from sfumato.experiment import inference
+from sfumato.experiment.inference import Ensemble, Twin, in_original_size, joined, predict
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import mutual_information
 from sfumato.recipe import load_recipe
@@ -130,3 +136,86 @@ def test_what_members_disagree_about_is_mapped(cases: list[Case]) -> None:
     made = model()
     (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=3, seed=0, batch=8)
     assert np.allclose(in_original_size(ensemble).information, mutual_information(ensemble.members), atol=1e-6)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_what_was_handed_over_is_not_held(cases: list[Case], models: int) -> None:
+    made, held = model(), list[weakref.ref[np.ndarray]]()
+
+    def watched(ensembles: Iterator[Ensemble]) -> Iterator[Ensemble]:
+        while taken := [each for _, each in zip(range(1), ensembles, strict=False)]:
+            base = taken[0].members.base
+            held.append(weakref.ref(taken[0].members if base is None else base))
+            del base
+            yield taken.pop()
+
+    streams = [
+        watched(predict(made, made.sampler(steps=1), cases[:3], count=2, seed=seed, batch=2)) for seed in range(models)
+    ]
+    drawn = watched(joined(streams))
+    for number in range(3):
+        ensemble = next(drawn)
+        assert len(held) == (models + 1) * (number + 1) and held[-1]() is not None
+        del ensemble
+        assert not any(each() is not None for each in held)
+    assert next(drawn, None) is None
+
+
+def test_several_models_are_one_ensemble_of_each_case(cases: list[Case]) -> None:
+    made = model()
+    alone = [list(predict(made, made.sampler(steps=1), cases[:2], count=2, seed=s, batch=2)) for s in range(2)]
+    for together, *parts in zip(joined([iter(each) for each in alone]), *alone, strict=True):
+        assert together.case == parts[0].case
+        assert np.array_equal(together.members, np.concatenate([part.members for part in parts]))
+
+
+def test_large_images_are_filmed_smaller(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    (whole,) = predict(made, made.sampler(steps=3), cases[:1], count=1, seed=0, batch=1, recorded={"0"})
+    monkeypatch.setattr(inference, "FILMED_SIDE", 6)
+    (small,) = predict(made, made.sampler(steps=3), cases[:1], count=1, seed=0, batch=1, recorded={"0"})
+    assert whole.trajectory is not None and small.trajectory is not None
+    assert np.array_equal(small.members, whole.members)
+    for one, other in zip(small.trajectory.states, whole.trajectory.states, strict=True):
+        assert torch.equal(one, other[:, ::3, ::3])
+
+
+def test_maps_of_large_images_are_of_single_precision(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=3, seed=0, batch=8)
+    exact = in_original_size(ensemble)
+    monkeypatch.setattr(inference, "MAPS_AS_THEY_ARE", SIZE)
+    rounded = in_original_size(ensemble)
+    assert exact.probability.dtype == np.float64 and rounded.probability.dtype == np.float32
+    for one, other in zip(exact, rounded, strict=True):
+        assert np.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [1, 3 * SIZE, SIZE**2])
+def test_a_picture_is_the_image(cases: list[Case], monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    made = model()
+    monkeypatch.setattr(slabs, "TOGETHER", together)
+    (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
+    assert np.array_equal(ensemble.picture, read_image(cases[0].image))
+
+
+def test_numbers_that_are_none_are_found_in_any_row(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    monkeypatch.setattr(slabs, "TOGETHER", SIZE)
+    made.network.weight = nn.Parameter(torch.where(torch.arange(SIZE) == SIZE // 2, torch.nan, 0.0)[:, None])
+    with pytest.raises(ModelError, match="NaN"):
+        list(predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1))
+
+
+def test_members_that_grow_large_in_the_original_size_are_kept_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3 * SIZE, 4 * SIZE)).astype(np.uint8)
+    write_image(tmp_path / "large.png", pixels)
+    large = [Case(id="large", image=str(tmp_path / "large.png"))]
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=1), large, count=2, seed=0, batch=2)
+    exact = in_original_size(ensemble)
+    monkeypatch.setattr(inference, "SHARES_AS_THEY_ARE", ensemble.members.size)
+    assert inference._resized(ensemble).dtype == np.float16 and ensemble.members.dtype == np.float32
+    assert np.allclose(in_original_size(ensemble).probability, exact.probability, atol=1e-3)

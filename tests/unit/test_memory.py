@@ -1,5 +1,6 @@
 """Work goes on in smaller portions when memory runs out, with the same results."""
 
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -75,3 +76,21 @@ def test_portions_of_larger_items_are_smaller_and_grow_again():
     for at_most in (3, None, 8):
         list(portions.each(range(6), lambda part: seen.append(len(part)), at_most=at_most))
     assert seen == [3, 3, 4, 2, 4, 2]
+
+
+def test_a_result_that_was_handed_over_is_not_held():
+    class Result:
+        pass
+
+    held: list[weakref.ref[Result]] = []
+
+    def work(_: Sequence[int]) -> Result:
+        assert all(each() is None for each in held), "the last one is still there"
+        made = Result()
+        held.append(weakref.ref(made))
+        return made
+
+    for result in AdaptiveBatchSize(1, tell=print).each([1, 2, 3], work):
+        assert held[-1]() is result
+        del result
+    assert len(held) == 3

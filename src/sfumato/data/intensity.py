@@ -21,6 +21,7 @@ from sfumato.data.facts import ImageFacts
 from sfumato.data.manifest import Case
 from sfumato.data.statistics import Stats, stats_of
 from sfumato.errors import DataError
+from sfumato.slabs import slabs
 
 _Kind = Literal["unit", "window", "percentile", "zscore"]
 _Pixels = Shaped[np.ndarray, "h w c"]
@@ -102,8 +103,11 @@ def stored_pixels(pixels: _Pixels, intensity: Intensity, stats: Sequence[Stats])
         np.array([window_of(intensity, each) for each in stats]), max(1, pixels.shape[-1] // len(stats)), axis=0
     )
     low, high = windows[:, 0], windows[:, 1]
-    values = (pixels.astype(np.float64) - low) * (FULL / (high - low))
-    return np.asarray(np.rint(values.clip(0, FULL)).astype(np.uint16))
+    stored = np.empty(pixels.shape, np.uint16)
+    for part in slabs(pixels.shape):
+        values = (pixels[part].astype(np.float64) - low) * (FULL / (high - low))
+        stored[part] = np.rint(values.clip(0, FULL))
+    return stored
 
 
 def decide_intensity(

@@ -38,7 +38,7 @@ def per_item_mean(values: Tensor) -> PerItem:
 
 def probabilities(x0_hat: Data) -> Data:
     """Class probabilities in [0, 1], float32, from an estimated one-hot mask in [-1, 1]."""
-    return ((x0_hat.float() + 1) / 2).clamp(0, 1)
+    return (x0_hat.float() + 1).div_(2).clamp_(0, 1)
 
 
 def cross_entropy(logits: Data, x0: Data) -> PerItem:

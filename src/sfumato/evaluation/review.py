@@ -24,7 +24,6 @@ The planes of a volume are put together by the identity 1 - Dice = sum w_i (1 - 
 with the expected size of the reference, sum p, in place of |B_i|.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -39,6 +38,7 @@ from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
+from sfumato.slabs import slabs
 from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler
@@ -48,9 +48,6 @@ _CASES = 60
 
 FEWEST_CASES = 10
 """Validation cases from which a line is fitted, at least."""
-
-_PIXELS_TOGETHER = 2**20
-"""Pixels of which everything is said at once."""
 
 _DIGITS = 6
 """Decimals that are kept of what was fitted."""
@@ -125,8 +122,7 @@ class ErrorRegression:
 
 def uncertainty_features(members: Members) -> UncertaintyFeatures:
     """The signs of an ensemble, in the model's size; of large volumes some planes at a time."""
-    rows = max(1, _PIXELS_TOGETHER // math.prod(members.shape[3:]))
-    parts = [slice(first, first + rows) for first in range(0, members.shape[2], rows)]
+    parts = slabs(members.shape[2:])
     size = shared = 0.0
     probability = np.empty(members.shape[1:], np.float64 if len(parts) == 1 else np.float32)
     for part in parts:

@@ -12,7 +12,7 @@ import torch
 
 from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
-from sfumato.data.spec import Input, Spec, drawn_cases, model_input, stored_channels, to_data
+from sfumato.data.spec import Input, Spec, drawn_cases, model_input, stored_channels, to_data, with_channels
 from sfumato.data.statistics import statistics
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
@@ -22,6 +22,7 @@ from sfumato.experiment.run import Model
 from sfumato.memory import AdaptiveBatchSize
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.randomness import Noise, derive_seed
+from sfumato.slabs import slabs
 from sfumato.tasks.pairs import Beside
 from sfumato.tasks.seen import SeenImages, seen
 from sfumato.tasks.segment import draw_masks, signed_one_hot
@@ -38,8 +39,11 @@ DRAWN_AT_ONCE = 2**22
 SHARES_AS_THEY_ARE = 2**28
 """Numbers of all members of a case that are kept as float32 (1 GiB); more are kept as float16."""
 
-PIXELS_TOGETHER = 2**20
-"""Pixels of an image of which everything is said at once: what is made of all members on the way stays small."""
+MAPS_AS_THEY_ARE = 2**25
+"""Numbers of an image's mean probabilities that are kept as float64 (256 MiB); more, and volumes, as float32."""
+
+FILMED_SIDE = 1024
+"""Pixels of the longer side of what is filmed, at most about: the pictures are much smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,27 +158,9 @@ def predict(
     together = max(1, batch // count) if model.spec.size else 1
     portions = AdaptiveBatchSize(batch, tell=tell)
     for first in range(0, len(cases), together):
-        chunk = cases[first : first + together]
-        inputs = [read(case, model.spec) for case in chunk]
-        images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
-        guesses = None if start is None else start(images)
-        every, fitting = members_of(len(chunk), count), max(1, DRAWN_AT_ONCE // math.prod(images.shape[2:]))
-        names = [case.id for case in chunk]
-        members = _room_for(len(every), len(model.spec.mask_classes), images.shape[2:])
-        films, done = dict[str, Trajectory](), 0
-        known = None if tta else seen(model.network, images, model.window)
-        for drawn in portions.each(every, partial(draw, names, images, guesses, known=known), at_most=fitting):
-            members[done : done + len(drawn.probability)] = drawn.probability
-            done += len(drawn.probability)
-            films |= drawn.films
-        for k, case in enumerate(chunk):
-            yield Ensemble(
-                case=case,
-                picture=_picture(inputs[k], model.spec),
-                placement=inputs[k].placement,
-                members=members[k * count : (k + 1) * count],
-                trajectory=films.get(case.id),
-            )
+        done = draw.chunk(cases[first : first + together], read, portions, count=count, start=start)
+        while done:
+            yield done.pop(0)  # and is not held here: of large images the memory is needed
 
 
 def joined(streams: Sequence[Iterator[Ensemble]]) -> Iterator[Ensemble]:
@@ -182,8 +168,12 @@ def joined(streams: Sequence[Iterator[Ensemble]]) -> Iterator[Ensemble]:
 
     Pictures and trajectories are those of the first model.
     """
-    for parts in zip(*streams, strict=True):
-        yield replace(parts[0], members=np.concatenate([part.members for part in parts]))
+    first, *others = streams
+    while (ensemble := next(first, None)) is not None:
+        members = [ensemble.members, *(next(other).members for other in others)]
+        made = [replace(ensemble, members=np.concatenate(members))]
+        del ensemble, members
+        yield made.pop()
 
 
 class Member(NamedTuple):
@@ -201,7 +191,17 @@ def members_of(cases: int, count: int) -> list[Member]:
 def _room_for(count: int, classes: int, size: Sequence[int]) -> np.ndarray:
     """For the numbers of all members."""
     shape = (count, classes, *size)
-    return np.empty(shape, np.float32 if math.prod(shape) <= SHARES_AS_THEY_ARE else np.float16)
+    return np.empty(shape, share_dtype(math.prod(shape)))
+
+
+def share_dtype(numbers: int) -> np.dtype:
+    """In which precision so many numbers of the members of a case are kept."""
+    return np.dtype(np.float32 if numbers <= SHARES_AS_THEY_ARE else np.float16)
+
+
+def map_dtype(numbers: int, *, flat: bool) -> np.dtype:
+    """In which precision so many mean probabilities are kept, of an image or of a volume."""
+    return np.dtype(np.float64 if flat and numbers <= MAPS_AS_THEY_ARE else np.float32)
 
 
 class _Drawn(NamedTuple):
@@ -257,10 +257,10 @@ class Draw:
             self.model.process,
             self.model.network,
             self.sampler,
-            turn_images(images[rows], views),
+            turn_images(_of_rows(images, rows), views),
             len(self.model.spec.mask_classes),
             seeds=seeds,
-            start=None if guesses is None else turn_images(guesses[rows], views),
+            start=None if guesses is None else turn_images(_of_rows(guesses, rows), views),
             window=self.model.window,
             known=known.of_masks(rows) if known else None,
             guidance=self.guidance,
@@ -273,25 +273,82 @@ class Draw:
                 frames.append(frame._replace(state=_seen(frame.state, filmed), estimate=_seen(frame.estimate, filmed)))
         process = self.model.process
         films = {ids[place]: trajectory(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
-        answer = probabilities(_numbers(frame.estimate, self.model))
+        estimate = frame.estimate
+        del frame
+        answer = probabilities(_numbers(estimate, self.model))
         return _Drawn(turn_back(answer, views).cpu().numpy(), films)
+
+    def chunk(
+        self,
+        cases: Sequence[Case],
+        read: Callable[[Case, Spec], Input],
+        portions: AdaptiveBatchSize,
+        *,
+        count: int,
+        start: Twin | None = None,
+    ) -> list[Ensemble]:
+        """The ensembles of some cases whose images have one size.
+
+        Args:
+            cases: what to segment.
+            read: the image of a case in the model's form.
+            portions: how many masks are drawn at once.
+            count: members of each ensemble.
+            start: what a warm sampler starts from; None for noise.
+        """
+        spec, names = self.model.spec, [case.id for case in cases]
+        inputs = [read(case, spec) for case in cases]
+        images = to_data(np.stack([each.array for each in inputs]), spec, str(self.model.device))
+        shown = [(_picture(each, spec), each.placement) for each in inputs]
+        del inputs
+        guesses = None if start is None else start(images)
+        every, fitting = members_of(len(cases), count), max(1, DRAWN_AT_ONCE // math.prod(images.shape[2:]))
+        members = _room_for(len(every), len(spec.mask_classes), images.shape[2:])
+        films, done = dict[str, Trajectory](), 0
+        known = None if self.tta else seen(self.model.network, images, self.model.window)
+        for drawn in portions.each(every, partial(self, names, images, guesses, known=known), at_most=fitting):
+            members[done : done + len(drawn.probability)] = drawn.probability
+            done += len(drawn.probability)
+            films |= drawn.films
+            del drawn
+        return [
+            Ensemble(
+                case=case,
+                picture=picture,
+                placement=placement,
+                members=members[k * count : (k + 1) * count],
+                trajectory=films.get(case.id),
+            )
+            for k, (case, (picture, placement)) in enumerate(zip(cases, shown, strict=True))
+        ]
+
+
+def _of_rows(values: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """Some items: of several a copy, but one as it is."""
+    return values[rows] if len(rows) > 1 else values[rows[0] : rows[0] + 1]
 
 
 def _seen(values: torch.Tensor, items: Sequence[int]) -> torch.Tensor:
-    """What is filmed of some items: images, and of volumes the plane in the middle."""
-    return values[items] if values.ndim == 4 else values[items, :, values.shape[2] // 2]
+    """What is filmed of some items: images, and of volumes the plane in the middle; of large ones every nth pixel."""
+    plane = values if values.ndim == 4 else values[:, :, values.shape[2] // 2]
+    step = math.ceil(max(plane.shape[2:]) / FILMED_SIDE)
+    return plane[:, :, ::step, ::step][items]
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:
-    stored = stored_channels(image.pixels, spec, image.stats)
-    picture: np.ndarray = to_uint8(to_data(np.stack([stored]), spec))[0]
-    return picture[..., : spec.own_channels]
+    pixels = with_channels(image.pixels, spec.channels)
+    picture = np.empty((*pixels.shape[:-1], spec.own_channels), np.uint8)
+    for part in slabs(pixels.shape):
+        stored = stored_channels(pixels[part], spec, image.stats)
+        picture[part] = to_uint8(to_data(np.stack([stored]), spec))[0][..., : spec.own_channels]
+    return picture
 
 
 def in_original_size(ensemble: Ensemble) -> Prediction:
     """Probabilities brought back to the input's size, then decided."""
     members, size = _resized(ensemble), ensemble.placement.size
-    (count, classes), kind = members.shape[:2], np.float64 if len(size) == 2 else np.float32
+    count, classes = members.shape[:2]
+    kind = map_dtype(classes * math.prod(size), flat=len(size) == 2)
     found = Prediction(
         np.empty((classes, *size), kind),
         np.empty((count, *size), np.uint8),
@@ -299,8 +356,7 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
         np.empty(size, kind),
         np.empty(size, kind),
     )
-    for first in range(0, size[0], rows := max(1, PIXELS_TOGETHER // math.prod(size[1:]))):
-        part = slice(first, first + rows)
+    for part in slabs(size):
         shares = _shares(members[:, :, part])
         found.probability[:, part] = mean = mean_probability(shares)
         found.members[:, part], found.mask[part] = shares.argmax(1), mean.argmax(0)
@@ -369,7 +425,7 @@ def _resized(ensemble: Ensemble) -> np.ndarray:
     place = ensemble.placement
     if place.keeps_all:
         return ensemble.members
-    back = np.empty((*ensemble.members.shape[:2], *place.size), ensemble.members.dtype)
+    back = _room_for(*ensemble.members.shape[:2], place.size)
     for member, target in zip(ensemble.members, back, strict=True):
         target[:] = np.moveaxis(restore(np.moveaxis(member, 0, -1), place, nearest=False), -1, 0)
     return back
@@ -449,7 +505,7 @@ def _numbers(drawn: Data, model: Model) -> Data:
     Raises:
         ModelError: it holds NaN or infinite numbers, which as pixels would look like black.
     """
-    if not bool(torch.isfinite(drawn).all()):
+    if not all(bool(torch.isfinite(drawn[:, :, part]).all()) for part in slabs(drawn.shape[2:])):
         raise ModelError(
             f"{model.name} draws NaN or infinite numbers",
             expected="numbers: its weights are so large that they overflow",

@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from scipy import ndimage
 
+from sfumato.slabs import slabs
+
 Probability = Float[np.ndarray, "classes *space"]
 """Class probabilities of each pixel, background first, summing to 1."""
 
@@ -138,7 +140,13 @@ def band(region: Bool[np.ndarray, "*space"], *, width: int) -> Bool[np.ndarray, 
         return region
     near = np.zeros_like(region)
     box = tuple(_reached(region, axis, width) for axis in range(region.ndim))
-    near[box] = ndimage.distance_transform_edt(~region[box]) <= width
+    within, found = region[box], near[box]
+    for part in slabs(within.shape, times=4):
+        first = max(0, part.start - width)
+        around = within[first : part.stop + width]
+        if around.any():
+            distance = ndimage.distance_transform_edt(~around)[part.start - first :]
+            found[part] = distance[: len(found[part])] <= width
     return near
 
 

@@ -38,6 +38,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sfumato.metrics.calibration import Probability, band
 from sfumato.metrics.overlap import ratio
+from sfumato.slabs import slabs
 
 Members = Float[np.ndarray, "members classes *space"]
 """Class probabilities of each member, background first, summing to 1 over the classes."""
@@ -54,10 +55,6 @@ Map = Float[np.ndarray, "*space"]
 _First = Integer[np.ndarray, "n *space"]
 _Second = Integer[np.ndarray, "m *space"]
 _Maps = Float[np.ndarray, "members *space"]
-
-
-_PIXELS_TOGETHER = 2**20
-"""Pixels whose pairs are counted at once."""
 
 
 class Ged(NamedTuple):
@@ -149,7 +146,16 @@ def agreement(masks: _Masks, *, classes: int) -> float:
 
 def image_uncertainty(probability: Probability, *, border: int = 5) -> float:
     """One number in [0, 1] for how much an image deserves a second look: the mean entropy over its doubtful region."""
-    return float(predictive_entropy(probability[:, doubtful_region(probability, border=border)]).mean())
+    return mean_entropy(probability, doubtful_region(probability, border=border))
+
+
+def mean_entropy(probability: Probability, region: Bool[np.ndarray, "*space"]) -> float:
+    """Mean predictive entropy over a region, in [0, 1]; of large images some rows at a time."""
+    parts = slabs(region.shape)
+    if len(parts) == 1:
+        return float(predictive_entropy(probability[:, region]).mean())
+    total = sum(float(predictive_entropy(probability[:, part][:, region[part]]).sum()) for part in parts)
+    return total / max(1, int(region.sum()))
 
 
 def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.ndarray, "*space"]:
@@ -294,8 +300,7 @@ def _pairs(
     flat, other = first.reshape(1, len(first), -1), second.reshape(1, len(second), -1)
     both = np.zeros((classes - 1, len(first), len(second)), np.int64)
     sizes = np.zeros_like(both)
-    for start in range(0, flat.shape[2], _PIXELS_TOGETHER):
-        part = slice(start, start + _PIXELS_TOGETHER)
+    for part in slabs(flat.shape[2:]):
         labels = np.arange(1, classes)[:, None, None]
         a, b = ((each[..., part] == labels).astype(np.float64) for each in (flat, other))
         both += (a @ b.swapaxes(1, 2)).astype(np.int64)

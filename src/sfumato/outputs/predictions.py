@@ -38,8 +38,9 @@ from sfumato.evaluation.postprocess import Postprocessing
 from sfumato.evaluation.review import ErrorRegression, UncertaintyFeatures, uncertainty_features
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
-from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
+from sfumato.metrics.ensemble import agreement, doubtful_region, mean_entropy
 from sfumato.reporting.figures import film_pictures, overlay
+from sfumato.slabs import slabs
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
 EXTRAS = get_args(Extra)
@@ -141,9 +142,9 @@ class Writer:
         """
         for unit in wanted:
             if self.spec.dimensions == 3:
-                yield self._whole_volume(unit, next(ensembles))
+                yield self._whole_volume(unit, ensembles)
             elif unit.volume is None:
-                yield self._image(unit, next(ensembles))
+                yield self._image(unit, ensembles)
             else:
                 yield self._volume(unit, unit.volume, islice(ensembles, len(unit.cases)))
 
@@ -154,16 +155,25 @@ class Writer:
             return frozenset(unit.id for unit in wanted[:strips])
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
-    def _image(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
-        seen = uncertainty_features(ensemble.members)  # before the maps are there: large images fill the memory
-        drawn = in_original_size(ensemble)
-        maps = drawn._replace(mask=self._repaired(drawn.mask, ensemble.placement))
+    def _image(self, unit: Unit, ensembles: Iterator[Ensemble]) -> ManifestRow:
+        ensemble, seen, maps = self._decided(ensembles)
+        numbers = self._numbers(maps, _doubt(maps), [seen])
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.writing.save:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, _doubt(maps), [seen])
+        return self._row(unit, files, numbers)
+
+    def _decided(self, ensembles: Iterator[Ensemble]) -> tuple[Ensemble, UncertaintyFeatures, Prediction]:
+        """The next ensemble, what it says of its error, and its maps with the mask repaired.
+
+        Its members are left out of it: large images fill the memory.
+        """
+        ensemble = next(ensembles)
+        seen, drawn = uncertainty_features(ensemble.members), in_original_size(ensemble)
+        maps = drawn._replace(mask=self._repaired(drawn.mask, ensemble.placement))
+        return replace(ensemble, members=ensemble.members[:0].copy()), seen, maps
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
         stack, seen = _Stack.like(file, unit), []
@@ -180,23 +190,23 @@ class Writer:
         files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
-        return self._row(unit, files, maps, stack.doubt, seen)
+        return self._row(unit, files, self._numbers(maps, stack.doubt, seen))
 
-    def _whole_volume(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
+    def _whole_volume(self, unit: Unit, ensembles: Iterator[Ensemble]) -> ManifestRow:
         """Of a model that sees all planes at once."""
         assert unit.volume is not None, "whole_volumes lets nothing else pass"
-        seen = uncertainty_features(ensemble.members)
-        drawn = in_original_size(ensemble)
-        maps = drawn._replace(mask=self._repaired(drawn.mask, ensemble.placement))
+        ensemble, seen, maps = self._decided(ensembles)
+        numbers, mask = self._numbers(maps, _doubt(maps), [seen]), maps.mask
         stack = _Stack.like(unit.volume, unit)
         stack.fill(unit.cases, maps, self.writing.save)
+        del maps
         files = {"mask": self._mask_volume(unit.id, unit.volume, stack)}
         files |= self._maps(unit, stack.maps(), partial(self._nifti, stack))
         if "overlay" in self.writing.save:
             with spared_picture(f"the overlay of {unit.id}"):
-                files["overlay"] = self._png("overlay", unit.id, self._three_planes(ensemble.picture, maps.mask, stack))
+                files["overlay"] = self._png("overlay", unit.id, self._three_planes(ensemble.picture, mask, stack))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, _doubt(maps), [seen])
+        return self._row(unit, files, numbers)
 
     def _three_planes(self, picture: np.ndarray, mask: np.ndarray, stack: "_Stack") -> np.ndarray:
         """A volume and its mask, where there is most to be seen."""
@@ -266,8 +276,7 @@ class Writer:
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
         target = f"{kind}/{name}.png"
         if pixels.dtype.kind == "f":
-            white = _WHITE[kind]
-            pixels = (pixels * int(white)).round().astype(white.dtype)
+            pixels = _whole_numbers(pixels, _WHITE[kind])
         origin = self._origin_of(kind)
         write_image(self._at(target), pixels, text=None if origin is None else origin.texts())
         return target
@@ -289,9 +298,8 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _row(
-        self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[UncertaintyFeatures]
-    ) -> ManifestRow:
+    def _numbers(self, maps: Prediction, doubt: "_Doubt", seen: Sequence[UncertaintyFeatures]) -> dict[str, float]:
+        """What the manifest says of a mask."""
         numbers = {
             "area": float((maps.mask > 0).mean()),
             **({} if self.review is None else {"expected_error": self.review.expected_error(seen)}),
@@ -299,10 +307,12 @@ class Writer:
             "information": doubt.information,
             "agreement": agreement(_cropped(maps.members), classes=len(self.spec.mask_classes)),
         }
-        rounded = {name: round(value, 6) for name, value in numbers.items()}
+        return {name: round(value, 6) for name, value in numbers.items()}
+
+    def _row(self, unit: Unit, files: dict[str, str], numbers: dict[str, float]) -> ManifestRow:
         source = str(unit.volume) if unit.volume else unit.cases[0].image
         planes = {"planes": len(unit.cases)} if unit.volume else {}
-        return {"id": unit.id, "input": source, **planes, **files, **rounded}
+        return {"id": unit.id, "input": source, **planes, **files, **numbers}
 
 
 class _Doubt(NamedTuple):
@@ -318,8 +328,8 @@ class _Doubt(NamedTuple):
 
 
 def _doubt(maps: Prediction) -> _Doubt:
-    information = maps.information[doubtful_region(maps.probability)]
-    return _Doubt(image_uncertainty(maps.probability), float(information.mean()))
+    region = doubtful_region(maps.probability)
+    return _Doubt(mean_entropy(maps.probability, region), float(maps.information[region].mean()))
 
 
 @dataclass(kw_only=True)
@@ -427,7 +437,8 @@ def _cropped(masks: np.ndarray) -> np.ndarray:
     """Masks (k, ...) cut to the box of their foreground, which is all that their agreement depends on."""
     for axis in range(1, masks.ndim):
         filled = np.flatnonzero(masks.any(axis=tuple(other for other in range(masks.ndim) if other != axis)))
-        masks = masks.take(range(filled[0], filled[-1] + 1) if len(filled) else [0], axis=axis)
+        first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
+        masks = masks[(slice(None),) * axis + (slice(first, last + 1),)]
     return masks
 
 
@@ -435,5 +446,16 @@ def coded(mask: np.ndarray, spec: Spec) -> np.ndarray:
     """Class indices as the training masks stored them (0/255, say), in the smallest unsigned type that holds them."""
     rule = spec.mask_rule
     values = np.array(rule.values if rule is not None and rule.values else (0, 255))
-    stored: np.ndarray = values[mask].astype(np.uint8 if values.max() < 256 else np.uint16)
+    table = values.astype(np.uint8 if values.max() < 256 else np.uint16)
+    stored = np.empty(mask.shape, table.dtype)
+    for part in slabs(mask.shape):
+        stored[part] = table[mask[part]]
+    return stored
+
+
+def _whole_numbers(shares: np.ndarray, white: np.unsignedinteger[Any]) -> np.ndarray:
+    """Shares in [0, 1] as whole numbers, of which `white` is 1."""
+    stored = np.empty(shares.shape, white.dtype)
+    for part in slabs(shares.shape):
+        stored[part] = (shares[part] * int(white)).round()
     return stored

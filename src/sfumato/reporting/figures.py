@@ -25,6 +25,7 @@ from sfumato.escape import visible
 from sfumato.reporting.channels import AnyImage, DisplayImage, arranged, as_picture
 from sfumato.reporting.labels import cut_to_width, shortened_names
 from sfumato.reporting.meaning import heading
+from sfumato.slabs import slabs
 
 INK = "#2a2f36"
 """Colour of text and axes on a light page."""
@@ -239,7 +240,8 @@ def _outlined(
     drawn, pen = _colour(image).copy(), max(1, round(min(mask.shape) / 256))
     for label in np.unique(mask[mask > 0]):
         region, colour = mask == label, np.array(FILLS[(label - 1) % len(FILLS)])
-        drawn[region] = (0.75 * drawn[region] + 0.25 * colour).round()
+        for part in slabs(mask.shape):
+            drawn[part][region[part]] = (0.75 * drawn[part][region[part]] + 0.25 * colour).round()
         drawn[region & ~ndimage.binary_erosion(region, iterations=pen, border_value=1)] = colour
     if reference is not None:
         for label in np.unique(reference[reference > 0]):

@@ -123,7 +123,7 @@ class SeenImages:
             for number, (small, place) in enumerate(zip(places, self._pixels.places, strict=True)):
                 shares[place].addcmul_(self._shares(step.x0[small], self.of_windows([number])), next(weights))
             shares = crop(shares, self.images.shape[2:])
-        x0 = 2 * shares - 1
+        x0 = shares.mul_(2).sub_(1)
         return step._replace(x=x0, x0=x0)
 
     @property

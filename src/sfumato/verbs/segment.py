@@ -29,6 +29,7 @@ from sfumato.experiment.source import beside_each_other
 from sfumato.metrics.ensemble import review_rank
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
+from sfumato.outputs.room import Room, largest
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
@@ -57,12 +58,14 @@ class Predicted:
         network_calls: for each image or plane.
         summary: what summary.json holds: how they were drawn, seconds for an image, which to look at first and why;
             empty while other shards are at work, and of what would be written.
+        room: the case that takes the most memory, and how much; None where no header tells the size of an image.
     """
 
     folder: Path
     units: Sequence[Unit]
     network_calls: int
     summary: Mapping[str, Any]
+    room: Room | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,14 +172,28 @@ class Segmenter:
             )
         return cases
 
+    def room(self, wanted: Sequence[Unit], writing: Writing) -> Room | None:
+        """What the masks of the largest case take of the memory; see `outputs.room`.
+
+        Raises:
+            ResourceError: more than there is.
+        """
+        members = self.drawing.count + sum(other.drawing.count for other in self.others)
+        room = largest(self.model, wanted, members=members, batch=self.drawing.batch, save=writing.save)
+        if room is not None:
+            room.check()
+        return room
+
     def write(self, source: Path, out: Path, writing: Writing) -> None:
         """The masks of the model alone, no twin's, as a new folder.
 
         Raises:
             DataError: an image cannot be segmented.
             UsageError: the folder is not empty.
+            ResourceError: memory does not hold the masks of an image.
         """
         wanted = self.units(self.cases(source), writing.form)
+        self.room(wanted, writing)
         arm = _Arm("", self.model, self.drawing, writing, self.review, self.choice, self.others)
         with output_folder(out, inputs=[source]) as folder:
             _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=source)
@@ -285,7 +302,7 @@ def segment(
         DataError: an image cannot be read, or does not fit the model.
         UsageError: the model makes no masks; words exclude each other; `out` holds something else.
         ModelError: it draws NaN.
-        ResourceError: memory does not hold one mask, or the disk is full.
+        ResourceError: memory does not hold the masks of an image, or the disk is full.
     """
     choose_device(device)
     mine, source, out = own_shard(shard), Path(source), Path(out)
@@ -301,7 +318,9 @@ def segment(
     )
     writing.check(segmenter.drawing.count)
     cases = segmenter.cases(source, split)
-    arms, wanted = segmenter.arms(writing, dry_run=dry_run), segmenter.units(cases, writing.form)
+    wanted = segmenter.units(cases, writing.form)
+    room = segmenter.room(wanted, writing)
+    arms = segmenter.arms(writing, dry_run=dry_run)
     drawing = segmenter.drawing
     asked = asked_by(
         {
@@ -330,7 +349,9 @@ def segment(
                 _finish(arms, wanted, finished, source=source, asked=asked)
     calls = arms[0].calls
     say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {counted(calls, 'network call')} each")
-    return Predicted(out, wanted, calls, read_summary(out) if work.is_done() else {})
+    if dry_run and room is not None:
+        say(room.words())
+    return Predicted(out, wanted, calls, read_summary(out) if work.is_done() else {}, room)
 
 
 class _Arm(NamedTuple):
