@@ -425,7 +425,8 @@ def _resized(ensemble: Ensemble) -> np.ndarray:
     place = ensemble.placement
     if place.keeps_all:
         return ensemble.members
-    back = _room_for(*ensemble.members.shape[:2], place.size)
+    count, classes = ensemble.members.shape[:2]
+    back = _room_for(count, classes, place.size)
     for member, target in zip(ensemble.members, back, strict=True):
         target[:] = np.moveaxis(restore(np.moveaxis(member, 0, -1), place, nearest=False), -1, 0)
     return back
