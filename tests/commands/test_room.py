@@ -99,4 +99,4 @@ def test_more_of_anything_takes_more_memory() -> None:
         assert replace(work, at_once=2).needed > work.needed
     assert scan(pixels=VOLUME, seen=VOLUME // 2).needed > scan(pixels=VOLUME // 2, seen=VOLUME // 2).needed
     assert photograph(once=False, state=PICTURE).needed > photograph().needed
-    assert photograph(voxels=VOLUME, read=2 * VOLUME).needed > photograph().needed + 11 * VOLUME
+    assert photograph(voxels=VOLUME, read=2 * VOLUME).needed > photograph().needed + 10 * VOLUME
