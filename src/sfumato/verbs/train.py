@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
+from sfumato.data.volumes import by_volume
 from sfumato.errors import UsageError
 from sfumato.experiment.branch import branch, run_and_checkpoint
 from sfumato.experiment.data_plan import Choice
@@ -72,7 +73,7 @@ class Planned:
     Attributes:
         folder: the run folder.
         task: what is trained.
-        cases: how many there are.
+        cases: how many there are; whole volumes, where these are seen.
         choices: every `auto` as a number, with its reason.
         notes: what a preparation would tell.
         resumes: whether the run is there already, and goes on.
@@ -386,8 +387,9 @@ def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Pla
         cases, (_, choices) = len(dataset), plan_training(recipe, dataset, device=device)
     else:
         found = find_to_read(source, recipe)
-        _, notes = rehearse_cases(recipe, found)
-        cases, choices = len(found.cases), preview(recipe, found, device=device)
+        form, notes = rehearse_cases(recipe, found)
+        cases = len(by_volume(found.cases) if form.dimensions == 3 else found.cases)
+        choices = preview(recipe, found, device=device)
     choices = [*(start.choices(recipe) if start else ()), *choices]
     return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())
 
