@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.preloaded import Preloaded
 
-from sfumato.commands import check, evaluate, info, prepare, train
+from sfumato.commands import check, evaluate, info, prepare, reference, report, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.augmentation.augment import apply, draw_parameters, margin
@@ -290,6 +290,58 @@ def test_an_absurd_spacing_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize(
+    ("between", "settings", "words"),
+    [(4000.0, {}, "4000 x 1 x 1 mm between voxels"), (90.0, {"spacing": "0.01"}, r"voxels become .* at 0\.01 x")],
+)
+def test_a_rehearsal_refuses_what_the_preparation_refuses(
+    tmp_path: Path, between: float, settings: dict[str, str], words: str
+) -> None:
+    folder = balls(tmp_path / "absurd", cases=3)
+    for part in ("images", "masks"):
+        file = folder / part / "ball_00.nii.gz"
+        data = np.asarray(nibabel.load(file).dataobj)
+        nibabel.save(nibabel.Nifti1Image(data, np.diag([1.0, 1.0, between, 1.0])), file)
+    flags = prepare.PreparationFlags(dimensions=3)
+    for dry_run in (True, False):
+        with pytest.raises(DataError, match=words):
+            prepare.prepare(folder, out=tmp_path / "set", preparation=flags, dry_run=dry_run, **settings)
+        assert not (tmp_path / "set").exists()
+
+
+def test_rehearsals_count_volumes(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = train.segment(source, out=tmp_path / "run", dry_run=True, steps=1)
+    assert planned["cases"] == CASES and not (tmp_path / "run").exists()
+    prepare.prepare(source, out=tmp_path / "set", dry_run=True)
+    assert "empty masks" not in capsys.readouterr().err
+
+
+def test_empty_masks_are_those_of_whole_volumes(tmp_path: Path) -> None:
+    folder = balls(tmp_path / "empty", cases=4)
+    file = folder / "masks" / "ball_02.nii.gz"
+    volume = nibabel.load(file)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(volume.shape, np.uint8), volume.affine), file)
+    prepare.prepare(folder, out=tmp_path / "set")
+    assert "empty masks: 1 of 4" in Dataset.open(tmp_path / "set").notes
+
+
+def test_a_page_shows_volumes_and_counts_them(whole: Path, tmp_path: Path) -> None:
+    report.report(whole, out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert f"{CASES} whole volumes" in page
+    assert "pictures are missing" not in page and page.count("data:image/png") >= 12
+
+
+def test_statistics_of_images_need_one_size(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="its own size"):
+        reference.reference(whole, out=tmp_path / "reference.npz")
+
+
+def test_a_network_of_images_is_refused_by_the_plan(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="made for images"):
+        train.segment(whole, out=tmp_path / "run", steps=1, dry_run=True, set=["network.kind=diffusers"])
+
+
 def test_patches_of_other_axes_or_above_all_volumes_are_refused(whole: Path, tmp_path: Path) -> None:
     for patch, words in (("[16, 16]", "planes, height and width"), ("[90, 90, 90]", "exceeds every image")):
         with pytest.raises(UsageError, match=words):
@@ -306,6 +358,14 @@ def test_a_picture_is_refused_by_a_model_of_volumes(run: Path, tmp_path: Path) -
     with pytest.raises(DataError):
         segmenting.segment(run, tmp_path / "flat.png", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_single_plane_is_refused_with_a_remedy_that_there_is(run: Path, source: Path, tmp_path: Path) -> None:
+    scan = nibabel.load(source / "images" / "ball_00.nii.gz")
+    nibabel.save(scan.slicer[:, :, 5:6], tmp_path / "flat.nii.gz")
+    with pytest.raises(DataError, match="single images") as refused:
+        segmenting.segment(run, tmp_path / "flat.nii.gz", out=tmp_path / "out")
+    assert refused.value.remedy == "leave the images out"
 
 
 def test_pictures_of_planes_are_no_masks_of_volumes(run: Path, source: Path, tmp_path: Path) -> None:

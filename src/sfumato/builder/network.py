@@ -65,7 +65,7 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
     told = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
     dimensions = dimensions_of(recipe, spec)
-    _refuse_volumes(recipe.network.kind, dimensions)
+    refuse_volumes(recipe.network.kind, dimensions)
     ours = {**told, "dimensions": dimensions}
     with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
@@ -111,8 +111,12 @@ def dimensions_of(recipe: Recipe, spec: Spec) -> Dimensions:
     return 2 if len(seen_size(recipe, spec)) == 2 else 3
 
 
-def _refuse_volumes(kind: str, dimensions: Dimensions) -> None:
-    """Networks from elsewhere that know images alone."""
+def refuse_volumes(kind: str, dimensions: int) -> None:
+    """Networks from elsewhere that know images alone.
+
+    Raises:
+        UsageError: it is one of them, and sees volumes.
+    """
     if dimensions == 3 and kind in _OF_IMAGES:
         raise UsageError(
             f"network.kind={kind} for volumes: it is made for images",

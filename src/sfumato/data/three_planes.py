@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from sfumato.data.formats.volume import Axis
+from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Spacing, resize
 
 GAP = 2
@@ -20,7 +21,7 @@ ThreePlanes = Shaped[np.ndarray, "height width *c"]
 def fullest(masks: Sequence[Integer[np.ndarray, "planes h w"]]) -> tuple[int, ...]:
     """On each axis the plane with the most foreground, by the first of the masks that has any; else the middle."""
     for mask in masks:
-        shown = mask > 0
+        shown = (mask > 0) & (mask != IGNORED)
         if shown.any():
             others = (tuple(other for other in range(3) if other != axis) for axis in range(3))
             return tuple(int(shown.sum(other).argmax()) for other in others)

@@ -5,6 +5,7 @@ model sees whole volumes, the planes of each become one case of the name of the 
 them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -16,11 +17,14 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import flat_axis, named_place, spacing
 from sfumato.data.manifest import Case
-from sfumato.data.placement import Spacing, no_spacing, spacing_words
+from sfumato.data.placement import Canvas, Placement, Spacing, no_spacing, spacing_words
 from sfumato.errors import DataError
 
 LARGEST_STEP, SMALLEST_STEP = 100.0, 1e-3
 """Millimetres between voxels beyond which a header is wrong: no scanner works in them."""
+
+MOST_VOXELS = 2**31
+"""Of a volume at the spacing of a model; a whole body of 2 m at half a millimetre has 2**32."""
 
 THICK = 3.0
 """An axis whose spacing is above so many times the finest is a thick one (Isensee et al. 2021, nnU-Net)."""
@@ -28,12 +32,19 @@ THICK = 3.0
 _OF_THICK = 10
 """Percentile of the spacings along a thick axis that is the target; of the others the median."""
 
+LEAVE_OUT = "leave the images out"
+"""What to do about images among volumes, where nothing else helps."""
+
 FEWEST_PLANES = 16
 """Planes of the median volume from which volumes are looked at as such."""
 
 
-def by_volume(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
+def by_volume(cases: Iterable[Case], *, remedy: str = LEAVE_OUT) -> list[tuple[Case, ...]]:
     """The planes of each volume, in their order.
+
+    Args:
+        cases: planes.
+        remedy: what to do about an image among them.
 
     Raises:
         DataError: an image is no plane of a volume.
@@ -42,8 +53,8 @@ def by_volume(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
     if flat := [planes[0] for planes in runs if planes[0].volume is None]:
         raise DataError(
             f"{len(flat)} of {len(runs)} cases are single images, such as {flat[0].image}",
-            expected="volumes alone, where models see them whole",
-            remedy="--dimensions 2, or leave the images out",
+            expected="volumes of several planes alone",
+            remedy=remedy,
             code="DATA-029",
         )
     return runs
@@ -57,7 +68,8 @@ def with_neighbours(cases: Iterable[Case], count: int) -> list[Case]:
     Raises:
         DataError: an image is no plane of a volume.
     """
-    return [_beside(planes, place, count) for planes in by_volume(cases) for place in range(len(planes))]
+    runs = by_volume(cases, remedy=f"{LEAVE_OUT}, or prepare and train without --neighbours")
+    return [_beside(planes, place, count) for planes in runs for place in range(len(planes))]
 
 
 def _beside(planes: Sequence[Case], place: int, count: int) -> Case:
@@ -85,10 +97,33 @@ def plane_spacing(locator: str) -> Spacing:
         raise DataError(
             f"{Locator.parse(locator).path}: {spacing_words(steps)} between voxels",
             expected=f"{SMALLEST_STEP:g} to {LARGEST_STEP:g} mm",
-            remedy="mend the spacing in the file's header, or --dimensions 2",
+            remedy="mend the spacing in the file's header, or prepare and train with --dimensions 2",
             code="DATA-026",
         )
     return steps
+
+
+def placed(canvas: Canvas, size: tuple[int, ...], locator: str) -> Placement:
+    """Where a volume goes.
+
+    Args:
+        canvas: how volumes get to their size.
+        size: its planes, height and width.
+        locator: one of its planes.
+
+    Raises:
+        DataError: see `plane_spacing`; or it has more voxels there than anybody can use.
+    """
+    placement = canvas.place(size, None if canvas.spacing is None else plane_spacing(locator))
+    if math.prod(placement.canvas) > MOST_VOXELS:
+        raise DataError(
+            f"{Locator.parse(locator).path}: {' x '.join(map(str, size))} voxels become "
+            f"{' x '.join(map(str, placement.canvas))} at {spacing_words(canvas.spacing or 1.0)}",
+            expected=f"at most {MOST_VOXELS:,} voxels",
+            remedy="mend the spacing in the file's header, or prepare and train with a coarser --spacing",
+            code="DATA-026",
+        )
+    return placement
 
 
 def header_spacing(locator: str) -> Spacing:

@@ -15,7 +15,7 @@ from sfumato.data.mask import count_values, decide_mask_rule
 from sfumato.data.placement import Canvas, size_within, spacing_words
 from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import DiscoveredDataset
-from sfumato.data.volumes import are_worth_it, by_volume, has_geometry, header_spacing, target_spacing
+from sfumato.data.volumes import LEAVE_OUT, are_worth_it, by_volume, has_geometry, header_spacing, target_spacing
 from sfumato.errors import DataError, UsageError
 from sfumato.evenly import evenly
 from sfumato.recipe import NATIVE, DataSection, Recipe
@@ -128,7 +128,7 @@ def _refuse_settings_of_images(recipe: Recipe, found: DiscoveredDataset) -> None
         )
     if recipe.task == "generate":
         raise UsageError("data.dimensions=3 for task generate, which makes images", remedy="--dimensions 2")
-    by_volume(found.cases)
+    by_volume(found.cases, remedy=f"--dimensions 2, or {LEAVE_OUT}")
     if flat := next((case for case in found.cases if not has_geometry(case)), None):
         raise UsageError(
             f"data.dimensions=3, and {flat.image} does not say where its voxels lie",

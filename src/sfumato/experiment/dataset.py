@@ -10,10 +10,12 @@ from pathlib import Path
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.placement import size_words
-from sfumato.data.preparation.notes import sized_words
+from sfumato.data.preparation.notes import EMPTY_MASKS, sized_words
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases, refuse_impossible
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
+from sfumato.data.volumes import by_volume, placed
+from sfumato.errors import DataError, collected, raise_together
 from sfumato.experiment.data_plan import Choice, DataForm, plan_data
 from sfumato.experiment.source import find_to_read
 from sfumato.progress import bar, say
@@ -61,9 +63,26 @@ def rehearse_cases(
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         _prepare(found, Path(folder) / "set", rehearsed, spool=Path(folder) / "spool")
         dataset = Dataset.open(Path(folder) / "set")
+    if form.dimensions == 3:
+        _refuse_volumes(form, found, dataset)
     small, real = sized_words(rehearsed.canvas), sized_words(wanted.canvas)
     about_small = None if dataset.sharpness is None else dataset.sharpness.sentence
-    return form, tuple(note.replace(small, real) for note in dataset.notes if note != about_small)
+    notes = [note.replace(small, real) for note in dataset.notes if note != about_small]
+    return form, tuple(note for note in notes if form.dimensions == 2 or not note.startswith(EMPTY_MASKS))
+
+
+def _refuse_volumes(form: DataForm, found: DiscoveredDataset, planes: Dataset) -> None:
+    """What becomes of whole volumes, by their planes.
+
+    Raises:
+        DataError: see `sfumato.data.volumes.placed`; all of them.
+    """
+    problems, first = list[DataError](), 0
+    for volume in by_volume(found.cases):
+        with collected(problems):
+            placed(form.canvas, (len(volume), *planes.placement(first).size), volume[0].image)
+        first += len(volume)
+    raise_together(problems)
 
 
 def _counted(dataset: Dataset) -> str:
@@ -122,4 +141,5 @@ def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iter
 
 
 def _settings_of_size(size: tuple[int, int] | None) -> Sequence[str]:
-    return ["data.dimensions=2", *([] if size is None else [f"data.size={json.dumps(list(size))}"])]
+    """Images of one size, and planes of volumes."""
+    return ["data.dimensions=2", "preset=fast" if size is None else f"data.size={json.dumps(list(size))}"]

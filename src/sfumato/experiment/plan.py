@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.builder.network import state_stride
+from sfumato.builder.network import refuse_volumes, state_stride
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case
@@ -228,7 +228,11 @@ def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choi
     Args:
         recipe: the recipe.
         seen: the sides of what the network sees.
+
+    Raises:
+        UsageError: it sees volumes, and the network images alone.
     """
+    refuse_volumes(recipe.network.kind, len(seen))
     network, choices = recipe.network, list[Choice]()
     raw = recipe.model_dump(mode="json", by_alias=True)
     if isinstance(network, PlannedNetwork):
@@ -281,7 +285,7 @@ def _memory(device: str) -> int:
 
 def _folds(recipe: Recipe, cases: Sequence[Case]) -> list[Choice]:
     """One division or cross-validation; only said, since folds are runs of their own."""
-    people = len({case.patient or case.id for case in cases})
+    people = len({case.patient or case.volume or case.id for case in cases})
     if recipe.data.split.folds or people >= FEW_PATIENTS:
         return []
     who = counted(people, "patient" if any(case.patient for case in cases) else "case")

@@ -49,7 +49,8 @@ def reference(
         overwrite: replace a file that is there.
 
     Raises:
-        UsageError: several spaces, or the space `own`; another ending; the file is there.
+        UsageError: several spaces, or the space `own`; another ending; the file is there; a prepared dataset has images
+            of several sizes.
     """
     choose_device(device)
     wishes = parse_features(features)
@@ -63,6 +64,7 @@ def reference(
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}", expected="a name that ends in .npz")
     with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened_dataset(dataset) as opened:
+        _ = opened.spec.common_size  # features are of images of one size
         space = make_space(wishes[0], opened, device=set_up(), seed=0)
         images = real_images(opened, real_split, name=called(dataset) or "the source")
         about = write_reference(draft, space, images, opened.spec)

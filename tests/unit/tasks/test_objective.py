@@ -25,7 +25,7 @@ EVERY = {
 
 
 def recipe(*settings: str) -> Recipe:
-    return load_recipe("segment", settings=["process.critical_log_snr=-5", *settings])
+    return load_recipe("segment", settings=["process.critical_log_snr=-5", "network.kind=unet", *settings])
 
 
 def weighted(**weights: float) -> list[str]:

@@ -29,9 +29,9 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
-from sfumato.data.placement import Canvas, Placement, Spacing, fit_canvas, no_spacing
+from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
 from sfumato.data.statistics import Stats
-from sfumato.data.volumes import by_volume, plane_spacing
+from sfumato.data.volumes import by_volume, placed
 from sfumato.errors import DataError, collected
 
 _CHUNK = 64
@@ -245,16 +245,11 @@ def _whole(
             raise DataError(f"the planes of {cases[0].volume} have several sizes", code="DATA-012")
         channels = max(plane.image.shape[2] for plane in decoded)
         image = np.stack([with_channels(plane.image, channels) for plane in decoded])
-        placement = job.canvas.place(image.shape[:3], _spacing(cases, job))
+        placement = placed(job.canvas, image.shape[:3], cases[0].image)
         masks = [plane.masks for plane in decoded if plane.masks is not None]
         volumes = _joined(masks, placement) if len(masks) == len(cases) else None
         return _Whole(fit_canvas(image, placement, nearest=False), volumes)
     return None
-
-
-def _spacing(planes: Sequence[Case], job: Job) -> Spacing | None:
-    """Of a volume, where it is brought to another."""
-    return plane_spacing(planes[0].image) if job.canvas.spacing is not None else None
 
 
 def _joined(planes: Sequence[Sequence[np.ndarray]], placement: Placement) -> list[np.ndarray]:

@@ -11,6 +11,9 @@ from sfumato.data.placement import Canvas, spacing_words
 from sfumato.data.source.people.classes import alike_but_for_case, told_alike
 from sfumato.data.spec import Spec
 
+EMPTY_MASKS = "empty masks: "
+"""How the note about them begins."""
+
 
 def notes_about(
     spec: Spec, cases: Sequence[Case], facts: Sequence[CaseFacts], copies: Copies, *, left_out: int
@@ -32,7 +35,7 @@ def notes_about(
     if left_out:
         yield f"slices without foreground that were left out: {left_out}"
     if spec.mask_rule:
-        yield from _about_masks(spec.mask_rule, facts)
+        yield from _about_masks(spec, cases, facts)
     for group in alike_but_for_case(case.label for case in cases):
         yield f"{told_alike(group)}; name them alike if they are one"
     yield from _about_copies(cases, copies)
@@ -62,7 +65,8 @@ def sized_words(canvas: Canvas) -> str:
         return f"resized to {canvas.size[1]} x {canvas.size[0]}, {_manner(canvas)}"
     if canvas.spacing is None:
         return "each keeps its own"
-    return f"each is brought to {spacing_words(canvas.spacing)} per pixel"
+    each = "each volume" if isinstance(canvas.spacing, tuple) else "each"
+    return f"{each} is brought to {spacing_words(canvas.spacing)} per {'voxel' if each != 'each' else 'pixel'}"
 
 
 def _manner(canvas: Canvas) -> str:
@@ -73,10 +77,14 @@ def _manner(canvas: Canvas) -> str:
     return "undistorted, with a margin" if canvas.keep_aspect else "stretched"
 
 
-def _about_masks(rule: MaskRule, facts: Sequence[CaseFacts]) -> Iterator[str]:
+def _about_masks(spec: Spec, cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[str]:
+    rule = spec.mask_rule
+    assert rule is not None, "the caller checks that there are masks"
     masks = [mask for fact in facts for mask in fact.masks if mask is not None]
-    if empty := sum(not rule.shows_object(mask.values) for mask in masks):
-        yield f"empty masks: {empty}"
+    if spec.dimensions == 3:
+        yield from _about_empty_volumes(rule, cases, facts)
+    elif empty := sum(not rule.shows_object(mask.values) for mask in masks):
+        yield f"{EMPTY_MASKS}{empty}"
     pixels: Counter[bool] = Counter()
     for mask in masks:
         for value, count in mask.values.items():
@@ -84,6 +92,16 @@ def _about_masks(rule: MaskRule, facts: Sequence[CaseFacts]) -> Iterator[str]:
     share = pixels[True] / max(1, pixels.total())
     if share > 0.8:
         yield f"{share:.0%} of all mask pixels are foreground: is the mask inverted?"
+
+
+def _about_empty_volumes(rule: MaskRule, cases: Sequence[Case], facts: Sequence[CaseFacts]) -> Iterator[str]:
+    """Planes without foreground are in every volume; what counts is whether a reader found anything in it."""
+    found = Counter[tuple[str | None, int]]()
+    for case, fact in zip(cases, facts, strict=True):
+        for reader, mask in enumerate(fact.masks):
+            found[case.volume, reader] += mask is not None and rule.shows_object(mask.values)
+    if empty := sum(not planes for planes in found.values()):
+        yield f"{EMPTY_MASKS}{empty} of {len(found)}"
 
 
 def _about_splits(cases: Sequence[Case]) -> Iterator[str]:

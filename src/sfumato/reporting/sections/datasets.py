@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sfumato.data.dataset import Dataset
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
+from sfumato.data.three_planes import fullest, three_planes
+from sfumato.evenly import evenly
 from sfumato.reporting.content import Block, Gallery, Image, Section, Table
-from sfumato.reporting.reading import embedded, inside, listings, picture, spared_part, table
+from sfumato.reporting.reading import embedded, inside, listings, picture, read_optional_json, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -20,17 +23,26 @@ _EXAMPLES = 12
 def dataset_section(folder: Path) -> Section:
     """A folder written by `prepare`."""
     rows = read_rows(folder / "manifest.csv")
+    whole = _of_volumes(folder, rows)
     return Section(
         title="Data set",
         name=folder.name,
-        summary=_summary(rows),
+        summary=_summary(whole, "case" if whole is rows else "whole volume"),
         blocks=(
-            _counts(rows),
+            _counts(whole),
             *_examples(folder, rows),
             table("All cases", rows, file="manifest.csv", without=_files_of(rows)),
             *listings(folder, "dataset.json", "provenance.json"),
         ),
     )
+
+
+def _of_volumes(folder: Path, rows: list[Row]) -> list[Row]:
+    """Where volumes are whole, a row for each, its first; else those that there are."""
+    spec = (read_optional_json(folder / "dataset.json") or {}).get("spec") or {}
+    if spec.get("dimensions") != 3:
+        return rows
+    return list({row.get("volume", ""): row for row in reversed(rows)}.values())[::-1]
 
 
 def _files_of(rows: Sequence[Row]) -> list[str]:
@@ -40,8 +52,8 @@ def _files_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in rows[0] if name == "image" or name.startswith("mask")]
 
 
-def _summary(rows: Sequence[Row]) -> str:
-    cases = counted(len(rows), "case")
+def _summary(rows: Sequence[Row], what: str) -> str:
+    cases = counted(len(rows), what)
     splits = Counter(row.get("split", "") for row in rows)
     parts = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]
     if not parts:
@@ -90,7 +102,24 @@ def _files(folder: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Im
 def _decoded(file: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:
     """Images of the packed array (case, height, width, channel), whose rows are those of the manifest."""
     images = read_array(file)
+    if images.ndim == 1:
+        return _of_own_sizes(Dataset.open(file.parent))
     return tuple(embedded(_bytes(images[place]), rows[place]["id"]) for place in places)
+
+
+def _of_own_sizes(dataset: Dataset) -> tuple[Image, ...]:
+    """Images that keep their own size; of whole volumes three planes through the most of their masks."""
+    rows = evenly(range(len(dataset)), _EXAMPLES)
+    return tuple(embedded(_bytes(_flat(dataset, row)), dataset.cases[row].id) for row in rows)
+
+
+def _flat(dataset: Dataset, row: int) -> np.ndarray:
+    """An image as numbers from 0 on, (h, w, c)."""
+    image, spec = dataset.images([row])[0].movedim(0, -1).add(1).numpy(), dataset.spec
+    if spec.dimensions == 2:
+        return image
+    mask = dataset.mask(row) if spec.has_masks else np.zeros(image.shape[:-1], np.uint8)
+    return three_planes(image, fullest([mask]), spacing=spec.voxel, axis=spec.slice_axis, nearest=False)
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:
