@@ -213,6 +213,6 @@ def test_how_many_masks_are_drawn_at_once_changes_no_bit(
     (alone,) = predict(model, model.sampler(steps=2), [case], count=3, seed=1, batch=8)
     assert np.array_equal(together.members, alone.members)
     whole = in_original_size(together)
-    monkeypatch.setattr(slabs, "TOGETHER", 3 * together.picture.shape[1])
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", 3 * together.picture.shape[1])
     for one, other in zip(whole, in_original_size(together), strict=True):
         assert one.dtype == other.dtype and np.array_equal(one, other), "band by band"

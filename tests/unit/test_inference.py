@@ -194,14 +194,14 @@ def test_maps_of_large_images_are_of_single_precision(cases: list[Case], monkeyp
 @pytest.mark.parametrize("together", [1, 3 * SIZE, SIZE**2])
 def test_a_picture_is_the_image(cases: list[Case], monkeypatch: pytest.MonkeyPatch, together: int) -> None:
     made = model()
-    monkeypatch.setattr(slabs, "TOGETHER", together)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", together)
     (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1)
     assert np.array_equal(ensemble.picture, read_image(cases[0].image))
 
 
 def test_numbers_that_are_none_are_found_in_any_row(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     made = model()
-    monkeypatch.setattr(slabs, "TOGETHER", SIZE)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", SIZE)
     made.network.weight = nn.Parameter(torch.where(torch.arange(SIZE) == SIZE // 2, torch.nan, 0.0)[:, None])
     with pytest.raises(ModelError, match="NaN"):
         list(predict(made, made.sampler(steps=1), cases[:1], count=1, seed=0, batch=1))

@@ -42,7 +42,7 @@ RANDOM_PICTURE = RANDOM.integers(0, 255, (37, 23, 3)).astype(np.uint8)
 def test_where_an_image_is_cut_changes_no_bit(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.asarray(SAID[what]())
     for pixels in (1, 3 * 23, 72):
-        monkeypatch.setattr(slabs, "TOGETHER", pixels)
+        monkeypatch.setattr(slabs, "PIXELS_TOGETHER", pixels)
         parts = np.asarray(SAID[what]())
         assert parts.dtype == whole.dtype and np.array_equal(parts, whole), pixels
 
@@ -52,7 +52,7 @@ def test_a_mean_over_rows_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> Non
     shares[0], shares[:, :9, :9] = 1, SHARES[:, :9, :9]
     assert doubtful_region(shares).mean() < 0.5
     whole = image_uncertainty(shares)
-    monkeypatch.setattr(slabs, "TOGETHER", 50)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", 50)
     assert image_uncertainty(shares) == pytest.approx(whole, rel=1e-12)
 
 
@@ -65,7 +65,7 @@ def test_shares_become_the_nearest_whole_numbers() -> None:
 @pytest.mark.parametrize("size", [(1, 5), (7, 5), (7, 5, 3), (4, 0)])
 @pytest.mark.parametrize("times", [1, 4])
 def test_slabs_cover_an_axis_once(size: tuple[int, ...], times: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slabs, "TOGETHER", 10)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", 10)
     parts = slabs.slabs(size, times=times)
     covered = np.concatenate([np.arange(size[0])[part] for part in parts])
     assert covered.tolist() == list(range(size[0]))

@@ -25,7 +25,7 @@ from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, Spacing, fit_canvas, no_spacing
 from sfumato.data.source.discovered import ReadOptions
 from sfumato.data.statistics import Stats
-from sfumato.data.volumes import as_volume, by_volume, placed, plane_spacing
+from sfumato.data.volumes import as_volume, by_volume, placed_volume, plane_spacing
 from sfumato.errors import DataError, UsageError
 from sfumato.plain import shaped, shown
 from sfumato.typing import Data
@@ -271,12 +271,12 @@ def _read_volume(planes: Sequence[Case], spec: Spec) -> Input:
     """A volume, read plane by plane from its files and brought into the model's form.
 
     Raises:
-        DataError: as for `read_case`, `model_input` and `placed`; its planes have several sizes.
+        DataError: as for `read_case`, `model_input` and `placed_volume`; its planes have several sizes.
     """
     read = list(map(read_case, planes))
     if len({plane.shape for plane in read}) > 1:
         raise DataError(f"the planes of {planes[0].volume} have several sizes", code="DATA-012")
-    placed(spec.canvas, (len(read), *read[0].shape[:2]), planes[0].image)
+    placed_volume(spec.canvas, (len(read), *read[0].shape[:2]), planes[0].image)
     pixels, stats = np.stack(read), case_stats(planes[0], read[0])
     spacing = plane_spacing(planes[0].image) if spec.voxel else None
     array, placement = model_input(pixels, spec, stats, spacing=spacing)

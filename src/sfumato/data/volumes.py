@@ -103,7 +103,7 @@ def plane_spacing(locator: str) -> Spacing:
     return steps
 
 
-def placed(canvas: Canvas, size: tuple[int, ...], locator: str) -> Placement:
+def placed_volume(canvas: Canvas, size: tuple[int, ...], locator: str) -> Placement:
     """Where a volume goes.
 
     Args:

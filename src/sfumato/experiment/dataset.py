@@ -14,7 +14,7 @@ from sfumato.data.preparation.notes import EMPTY_MASKS, sized_words
 from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases, refuse_impossible
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.units import counted_cases
-from sfumato.data.volumes import by_volume, placed
+from sfumato.data.volumes import by_volume, placed_volume
 from sfumato.errors import DataError, collected, raise_together
 from sfumato.experiment.data_plan import Choice, DataForm, plan_data
 from sfumato.experiment.source import find_to_read
@@ -75,12 +75,12 @@ def _refuse_volumes(form: DataForm, found: DiscoveredDataset, planes: Dataset) -
     """What becomes of whole volumes, by their planes.
 
     Raises:
-        DataError: see `sfumato.data.volumes.placed`; all of them.
+        DataError: see `sfumato.data.volumes.placed_volume`; all of them.
     """
     problems, first = list[DataError](), 0
     for volume in by_volume(found.cases):
         with collected(problems):
-            placed(form.canvas, (len(volume), *planes.placement(first).size), volume[0].image)
+            placed_volume(form.canvas, (len(volume), *planes.placement(first).size), volume[0].image)
         first += len(volume)
     raise_together(problems)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sfumato.evaluation import review
+from sfumato import slabs
 from sfumato.evaluation.review import (
     FEWEST_CASES,
     ErrorRegression,
@@ -132,7 +132,7 @@ def test_survives_json() -> None:
 def test_large_volumes_are_said_of_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     members = np.random.default_rng(0).dirichlet([2, 1, 1], (3, 10, 12, 9)).transpose(0, 4, 1, 2, 3).astype(np.float32)
     whole = uncertainty_features(members)
-    monkeypatch.setattr(review, "_PIXELS_TOGETHER", 300)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", 300)
     parts = uncertainty_features(members)
     assert parts.filled == whole.filled
     # sums of 1,080 shares in another order, and the region's shares as float32

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sfumato.metrics import ensemble as module
+from sfumato import slabs
 from sfumato.metrics.calibration import band as calibration_band
 from sfumato.metrics.ensemble import (
     agreement,
@@ -196,7 +196,7 @@ def test_readers_are_models_of_each_other() -> None:
 def test_pairs_are_counted_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     members = np.random.default_rng(0).integers(0, 3, (4, 9, 11, 7))
     whole = agreement(members, classes=3), ged(members, members[:2], classes=3)
-    monkeypatch.setattr(module, "_PIXELS_TOGETHER", 100)
+    monkeypatch.setattr(slabs, "PIXELS_TOGETHER", 100)
     assert (agreement(members, classes=3), ged(members, members[:2], classes=3)) == whole
 
 

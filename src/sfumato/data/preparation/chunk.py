@@ -31,7 +31,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
 from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
 from sfumato.data.statistics import Stats
-from sfumato.data.volumes import by_volume, placed
+from sfumato.data.volumes import by_volume, placed_volume
 from sfumato.errors import DataError, collected
 
 _CHUNK = 64
@@ -245,7 +245,7 @@ def _whole(
             raise DataError(f"the planes of {cases[0].volume} have several sizes", code="DATA-012")
         channels = max(plane.image.shape[2] for plane in decoded)
         image = np.stack([with_channels(plane.image, channels) for plane in decoded])
-        placement = placed(job.canvas, image.shape[:3], cases[0].image)
+        placement = placed_volume(job.canvas, image.shape[:3], cases[0].image)
         masks = [plane.masks for plane in decoded if plane.masks is not None]
         volumes = _joined(masks, placement) if len(masks) == len(cases) else None
         return _Whole(fit_canvas(image, placement, nearest=False), volumes)
