@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.builder.data import build_hints
-from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.source import DiscoveredDataset, ReadOptions, find_cases
 from sfumato.data.volumes import with_neighbours
@@ -168,6 +167,8 @@ def beside_each_other(cases: Sequence[Case], neighbours: int, *, source: Path) -
         UsageError: they have another number of neighbours.
         DataError: an image is no plane of a volume.
     """
+    from sfumato.data.dataset import Dataset  # imports torch, which `check` does without
+
     there = Dataset.open(source).spec.neighbours if is_prepared(source) else 0
     if there not in (0, neighbours):
         raise UsageError(

@@ -261,7 +261,7 @@ def test_wandb_is_told_numbers_and_nothing_about_the_machine(run: Run, monkeypat
 def test_nothing_that_a_person_typed_goes_to_a_tracker() -> None:
     settings = [
         f"data.source.masks=/data/{SECRET}", f"data.source.columns.patient={SECRET}", f"track.wandb={SECRET}",
-        f"data.source.group_by={SECRET}", f"train.learning_rates={{'{SECRET}': 0.5}}",
+        f"data.source.group_by={SECRET}", f"train.learning_rates={{'{SECRET}': 0.5}}", "train.learning_rate=3e-4",
     ]  # fmt: skip
     words = public_words(load_recipe("segment", settings=settings))
     assert SECRET not in str(words)

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfumato.data.dataset import Dataset
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
 from sfumato.data.three_planes import fullest, three_planes
@@ -15,6 +15,9 @@ from sfumato.reporting.content import Block, Gallery, Image, Section, Table
 from sfumato.reporting.reading import embedded, inside, listings, picture, read_optional_json, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
+
+if TYPE_CHECKING:
+    from sfumato.data.spec import Spec
 
 _EXAMPLES = 12
 """Images shown, spread evenly over the manifest."""
@@ -103,22 +106,26 @@ def _decoded(file: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Im
     """Images of the packed array (case, height, width, channel), whose rows are those of the manifest."""
     images = read_array(file)
     if images.ndim == 1:
-        return _of_own_sizes(Dataset.open(file.parent))
+        return _of_own_sizes(file.parent)
     return tuple(embedded(_bytes(images[place]), rows[place]["id"]) for place in places)
 
 
-def _of_own_sizes(dataset: Dataset) -> tuple[Image, ...]:
+def _of_own_sizes(folder: Path) -> tuple[Image, ...]:
     """Images that keep their own size; of whole volumes three planes through the most of their masks."""
-    rows = evenly(range(len(dataset)), _EXAMPLES)
-    return tuple(embedded(_bytes(_flat(dataset, row)), dataset.cases[row].id) for row in rows)
+    from sfumato.data.dataset import Dataset  # imports torch, which other pages do without
+
+    dataset = Dataset.open(folder)
+    rows, spec = evenly(range(len(dataset)), _EXAMPLES), dataset.spec
+    shown = [dataset.images([row])[0].movedim(0, -1).add(1).numpy() for row in rows]
+    masks = [dataset.mask(row) if spec.has_masks else np.zeros(dataset.size(row), np.uint8) for row in rows]
+    flat = [_flat(*each, spec) for each in zip(shown, masks, strict=True)]
+    return tuple(embedded(_bytes(image), dataset.cases[row].id) for image, row in zip(flat, rows, strict=True))
 
 
-def _flat(dataset: Dataset, row: int) -> np.ndarray:
-    """An image as numbers from 0 on, (h, w, c)."""
-    image, spec = dataset.images([row])[0].movedim(0, -1).add(1).numpy(), dataset.spec
+def _flat(image: np.ndarray, mask: np.ndarray, spec: "Spec") -> np.ndarray:
+    """An image as numbers (h, w, c); of a volume three planes."""
     if spec.dimensions == 2:
         return image
-    mask = dataset.mask(row) if spec.has_masks else np.zeros(image.shape[:-1], np.uint8)
     return three_planes(image, fullest([mask]), spacing=spec.voxel, axis=spec.slice_axis, nearest=False)
 
 

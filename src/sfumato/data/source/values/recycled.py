@@ -23,6 +23,9 @@ _MASKS, _PIECES, _MOST = 3, 3, 32
 _COLOURED = 0.9
 """Share of the areas of all values but 1 that lie beside one of each lower value, where neighbours were coloured."""
 
+_COLOURS = 3
+"""Values at least that are a colouring: of two, the higher one lies beside the lower one in many sets of classes."""
+
 _NEAR = 2
 """Pixels between neighbours at most: some masks lack the borders of objects."""
 
@@ -71,7 +74,7 @@ def _told(highest: int, coloured: Sequence[bool], *, in_red: bool) -> tuple[Data
     what = f"the values 1 to {highest} of the masks have several areas each, alike in place and size"
     if in_red:
         why = "; they stand in red alone, as numbers of objects do"
-    elif len(coloured) >= _LEAST and np.mean(coloured) >= _COLOURED:
+    elif highest >= _COLOURS and len(coloured) >= _LEAST and np.mean(coloured) >= _COLOURED:
         why = "; higher ones lie beside all lower ones, as where numbers keep neighbours apart"
     else:
         return None, f"{what}: {ways}"
