@@ -1,7 +1,9 @@
 """Volumes that stay whole: prepared at a spacing, cut into patches, segmented in windows, written on their grid."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 from tests.preloaded import Preloaded
 
+from sfumato import segment
 from sfumato.commands import check, evaluate, info, prepare, reference, report, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.sampling import SamplingFlags
@@ -257,6 +260,7 @@ def test_two_modalities_and_two_readers(tmp_path: Path) -> None:
         ({"size": "16", "preparation": prepare.PreparationFlags(dimensions=3)}, "data.size"),
         ({"preparation": prepare.PreparationFlags(dimensions=3, keep_empty=0.5)}, "keep_empty"),
         ({"spacing": "1x2"}, "--spacing 1x2"),
+        ({"spacing": "500", "preparation": prepare.PreparationFlags(dimensions=3)}, "0.001 to 100 mm"),
         ({"spacing": "2x1x1", "size": "16"}, "rows and columns"),
     ],
 )
@@ -436,4 +440,15 @@ def test_models_of_several_folds_are_one_ensemble(run: Path, whole: Path, source
 def test_models_of_other_data_make_no_ensemble(run: Path, segment_run: Path, source: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="make no ensemble"):
         segmenting.segment(run, segment_run, source, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("read", [{"component": 1}, {"channel_files": ("_t2",)}])
+def test_models_that_read_files_in_other_ways_make_no_ensemble(
+    run: Path, source: Path, tmp_path: Path, read: dict[str, Any]
+) -> None:
+    model = load_model(run)
+    other = model._replace(spec=replace(model.spec, **read))
+    with pytest.raises(UsageError, match=f"make no ensemble.*\n.*{next(iter(read))}"):
+        segment([model, other], source, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

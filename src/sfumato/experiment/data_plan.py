@@ -15,7 +15,16 @@ from sfumato.data.mask import count_values, decide_mask_rule
 from sfumato.data.placement import Canvas, size_within, spacing_words
 from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import DiscoveredDataset
-from sfumato.data.volumes import LEAVE_OUT, are_worth_it, by_volume, has_geometry, header_spacing, target_spacing
+from sfumato.data.volumes import (
+    LARGEST_STEP,
+    LEAVE_OUT,
+    SMALLEST_STEP,
+    are_worth_it,
+    by_volume,
+    has_geometry,
+    header_spacing,
+    target_spacing,
+)
 from sfumato.errors import DataError, UsageError
 from sfumato.evenly import evenly
 from sfumato.recipe import NATIVE, DataSection, Recipe
@@ -139,11 +148,10 @@ def _refuse_settings_of_images(recipe: Recipe, found: DiscoveredDataset) -> None
 
 def _whole_volumes(recipe: Recipe, found: DiscoveredDataset, why: str) -> tuple[DataForm, list[Choice]]:
     choices = [Choice("data.dimensions", 3, f"{why}: volumes are looked at as a whole")]
-    spacing = recipe.data.spacing
-    if isinstance(spacing, float):
-        return DataForm(3, None, (spacing, spacing, spacing)), choices
-    if spacing is not None:
-        return DataForm(3, None, spacing), choices
+    if (spacing := recipe.data.spacing) is not None:
+        steps = spacing if isinstance(spacing, tuple) else (spacing, spacing, spacing)
+        _refuse_steps(steps)
+        return DataForm(3, None, steps), choices
     volumes = evenly(by_volume(found.cases), HEADERS_READ)
     spacings = [header_spacing(planes[0].image) for planes in volumes]
     target = target_spacing(spacings)
@@ -151,6 +159,20 @@ def _whole_volumes(recipe: Recipe, found: DiscoveredDataset, why: str) -> tuple[
     reason = f"{alike} of {counted(len(volumes), 'volume')}: between planes, rows and columns"
     between, down, across = target
     return DataForm(3, None, (between, down, across)), [*choices, Choice("data.spacing", list(target), reason)]
+
+
+def _refuse_steps(steps: Sequence[float]) -> None:
+    """A spacing that no scanner has.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if not all(SMALLEST_STEP <= step <= LARGEST_STEP for step in steps):
+        raise UsageError(
+            f"data.spacing={as_setting(list(steps))} of whole volumes",
+            expected=f"{SMALLEST_STEP:g} to {LARGEST_STEP:g} mm between planes, rows and columns",
+            remedy="--spacing 1, say; or leave it out",
+        )
 
 
 def plan_size(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> tuple[tuple[int, int] | None, list[Choice]]:

@@ -140,7 +140,10 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
         dtype=rescaled_dtype(path, dtype["R"] if dtype.names else dtype, slope=slope, inter=inter),
         affine=affine,
         label=int(fields["intent_code"]) == _LABEL,
-        notes=_notes(path, fields, compressed=isinstance(stream, gzip.GzipFile)),
+        notes=(
+            *_notes(path, fields, compressed=isinstance(stream, gzip.GzipFile)),
+            *_about_spacing(path, stream, fields),
+        ),
         alternatives=_alternatives(fields, affine, unit),
         step=0.0 if float(slope).is_integer() else abs(slope),
     )
@@ -198,6 +201,15 @@ def _fields(path: Path, stream: BufferedIOBase) -> Any:
         raise damaged(path, f"its voxels start at byte {fields['vox_offset']}")
     fields.check_fix(logger=_MENDS, error_level=50)
     return fields
+
+
+def _about_spacing(path: Path, stream: BufferedIOBase, fields: Any) -> tuple[str, ...]:
+    """Where a header without sform says 0 mm for an axis, nibabel makes 1 mm of it."""
+    stream.seek(0)
+    stored = type(fields)(stream.read(type(fields).sizeof_hdr), check=False)
+    if int(stored["sform_code"]) or stored["pixdim"][1 : 1 + min(3, int(stored["dim"][0]))].all():
+        return ()
+    return (f"{path.name} does not say how far its voxels lie apart (pixdim 0): taken as 1 mm",)
 
 
 def _pair(size: int) -> Any:

@@ -89,8 +89,8 @@ def _sizes(images: _Images) -> Iterator[Finding]:
         severity="note",
         files=_files(image for image in images if image.facts.size != usual),
         text=text,
-        fix="with --size, prepare resizes all to one size (--keep-aspect keeps their shape); nothing is resized "
-        "where images keep their own size or volumes stay whole",
+        fix="prepare resizes all to one size (--keep-aspect keeps their shape), unless images keep their own size "
+        "or volumes stay whole",
     )
 
 

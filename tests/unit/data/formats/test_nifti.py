@@ -17,7 +17,7 @@ VOXELS = np.random.default_rng(0).integers(-900, 900, (5, 6, 7), np.int16)
 AFFINE = np.array([[-0.5, 0, 0, 90.25], [0, 0.75, 0, -120.5], [0, 0, 2.5, -40], [0, 0, 0, 1]])
 
 # places in the header of NIfTI-1
-DIM, DATATYPE, VOX_OFFSET, SLOPE, QFORM, SFORM, QUATERN = 40, 70, 108, 112, 252, 254, 256
+DIM, DATATYPE, PIXDIM, VOX_OFFSET, SLOPE, QFORM, SFORM, QUATERN = 40, 70, 76, 108, 112, 252, 254, 256
 SROW_X, SROW_Z, MAGIC = 280, 312, 344
 
 
@@ -125,6 +125,15 @@ def test_name_and_content_may_differ(tmp_path: Path) -> None:
     for name, note in (("raw.nii.gz", "not compressed"), ("packed.nii", "is compressed")):
         assert np.array_equal(read_volume(tmp_path / name).voxels, VOXELS)
         assert note in read_header(tmp_path / name).notes[0]
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_spacing_of_nothing_is_told(tmp_path: Path, name: str) -> None:
+    unplaced = ((QFORM, "<hh", (0, 0)), (PIXDIM, "<4f", (1, 2, 2, 0)))
+    header = read_header(saved(tmp_path, patched(*unplaced), name))
+    assert "pixdim 0): taken as 1 mm" in header.notes[-1]
+    assert np.allclose(np.diag(header.affine), (-2, 2, 1, 1))
+    assert not any("pixdim" in note for note in read_header(saved(tmp_path, patched((PIXDIM + 12, "<f", (0,))))).notes)
 
 
 def test_which_orientation_counts(tmp_path: Path) -> None:
