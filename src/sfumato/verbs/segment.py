@@ -245,8 +245,8 @@ def _refuse_unlike(model: Model, other: Model) -> None:
     Raises:
         UsageError: they see other images, or mean other classes.
     """
-    names = ("mask_classes", "dimensions", "size", "spacing", "keep_aspect", "crop", "channels", "slice_axis")
-    names += ("neighbours", "component", "pages", "channel_files")
+    placed = ("dimensions", "size", "spacing", "keep_aspect", "crop", "slice_axis")
+    names = ("mask_classes", *placed, "channels", "neighbours", "component", "pages", "channel_files")
     pairs = [(name, getattr(model.spec, name), getattr(other.spec, name)) for name in names]
     if unlike := [f"{name}: {ours} and {theirs}" for name, ours, theirs in pairs if ours != theirs]:
         raise UsageError(
