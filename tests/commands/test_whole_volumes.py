@@ -1,5 +1,6 @@
 """Volumes that stay whole: prepared at a spacing, cut into patches, segmented in windows, written on their grid."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.augmentation.augment import apply, draw_parameters, margin
 from sfumato.data.dataset import Dataset
 from sfumato.data.formats.image import write_image
+from sfumato.data.formats.provenance import read_origin
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.preparation import chunk
 from sfumato.errors import DataError, UsageError
@@ -426,9 +428,19 @@ def test_models_of_several_folds_are_one_ensemble(run: Path, whole: Path, source
     other = tmp_path / "other"
     train.segment(whole, out=other, steps=6, batch=2, seed=3, set=SMALL)
     scan, sampling = source / "images" / "ball_02.nii.gz", SamplingFlags(steps=2)
-    told = segmenting.segment(run, other, scan, out=tmp_path / "both", samples=2, sampling=sampling, save="probability")
+    told = segmenting.segment(
+        run, other, scan, out=tmp_path / "both", samples=2, sampling=sampling, save="probability,overlay"
+    )
     segmenting.segment(run, scan, out=tmp_path / "one", samples=2, sampling=sampling, save="probability")
-    assert told["members"] == 4 and told["models"] == [str(run), str(other)]
+    assert told["members"] == 4 and told["models"] == [run.name, other.name], "names, and no paths"
+    weights = [load_model(each).sha256 for each in (run, other)]
+    provenance = json.loads((tmp_path / "both" / "provenance.json").read_text())
+    assert [model["sha256"] for model in provenance["models"]] == weights
+    said = read_origin(tmp_path / "both" / "overlay" / "ball_02.png")
+    assert all(sha256 in str(said) for sha256 in weights), "a file says all that decides it"
+    with pytest.raises(UsageError):
+        segmenting.segment(run, other, scan, out=other, overwrite=True)
+    assert newest(other / "checkpoints") is not None
     both, one = (
         np.asarray(nibabel.load(tmp_path / name / "probability" / scan.name).dataobj) for name in ("both", "one")
     )

@@ -71,6 +71,10 @@ class DataForm(NamedTuple):
     size: tuple[int, int] | None
     spacing: float | tuple[float, float, float] | None
 
+    def count(self, found: DiscoveredDataset) -> int:
+        """How many cases a source becomes: images, planes or whole volumes."""
+        return len(by_volume(found.cases) if self.dimensions == 3 else found.cases)
+
     @property
     def canvas(self) -> Canvas:
         """How images get there."""

@@ -19,7 +19,6 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.source import DiscoveredDataset
 from sfumato.data.spec import Spec
-from sfumato.data.volumes import by_volume
 from sfumato.errors import UsageError, listed
 from sfumato.evenly import evenly
 from sfumato.experiment.data_plan import Choice, median_size, own_sizes, plan_data, plan_patch, refuse_other_axes
@@ -65,8 +64,7 @@ def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Ch
         choices += more
     recipe, more = with_network(recipe, size)
     choices += more
-    count = len(by_volume(found.cases)) if form.dimensions == 3 else len(found.cases)
-    cases = round(count * recipe.data.split.train)
+    cases = round(form.count(found) * recipe.data.split.train)
     return [
         *choices,
         *(Choice(*each) for each in in_images(recipe, cases)[1]),
@@ -240,7 +238,7 @@ def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choi
         whole = len(seen) == 3 and not {"attention", "dropout"} & own.keys() and recipe.train.self_condition == 0
         raw["network"] = {**own, "kind": "amortised" if whole else "unet"}
         if whole:
-            why = "volumes are seen once and drawn from often: a step takes a quarter of that of a U-Net"
+            why = "volumes are seen once and drawn from often: a step takes less than a quarter of that of a U-Net"
             choices.append(Choice("network.kind", "amortised", why))
     if recipe.train.learning_rate == "auto":
         raw["train"]["learning_rate"] = LEARNING_RATES.get(raw["network"]["kind"], LEARNING_RATES["unet"])

@@ -141,6 +141,11 @@ class Segmenter:
         )
         return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide, postprocess=postprocess)
 
+    @property
+    def paths(self) -> list[Path]:
+        """Where all its models came from."""
+        return [self.path, *(other.path for other in self.others)]
+
     def units(self, cases: Sequence[Case], form: MaskFormat) -> list[Unit]:
         """What gets one mask.
 
@@ -341,7 +346,7 @@ def segment(
         **{arm.name or "model": arm.sha256 for arm in arms},
     )
     work = ShardedJob(out=out, asked=asked, items=[arm.item(unit) for arm in arms for unit in wanted])
-    claim = work.claim(overwrite=overwrite, inputs=[source], used=[segmenter.path])
+    claim = work.claim(overwrite=overwrite, inputs=[source], used=segmenter.paths)
     if claim is not None and not dry_run:
         with work.share(mine) as share:
             _draw_share(arms, wanted, share)
@@ -367,9 +372,26 @@ class _Arm(NamedTuple):
     others: tuple[Segmenter, ...] = ()
 
     @property
+    def models(self) -> list[Model]:
+        """All its models, the first one too."""
+        return [self.model, *(other.model for other in self.others)]
+
+    @property
     def sha256(self) -> str:
         """Of the weights of all its models."""
-        return " ".join([self.model.sha256, *(other.model.sha256 for other in self.others)])
+        return " ".join(model.sha256 for model in self.models)
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """What decides a mask besides the first model and its sampler."""
+        facts = self.drawing.facts()
+        return {**facts, "models": self.sha256} if self.others else facts
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Which models drew, for the provenance of the folder."""
+        every = {"models": [model.provenance for model in self.models]} if self.others else {}
+        return {"model": self.model.provenance, **every}
 
     @property
     def calls(self) -> int:
@@ -385,7 +407,7 @@ class _Arm(NamedTuple):
         return {
             "process": self.model.recipe.process.kind,
             "members": self.drawing.count + sum(other.drawing.count for other in self.others),
-            **({"models": [self.model.name, *(other.model.name for other in self.others)]} if self.others else {}),
+            **({"models": [model.provenance["name"] for model in self.models]} if self.others else {}),
             "sampler": self.drawing.each.sampler.name,
             "steps": self.drawing.each.sampler.steps,
             "start": "noise" if self.drawing.start is None else "twin",
@@ -438,7 +460,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
         spec=model.spec,
         writing=arm.writing,
         review=arm.review.calibration,
-        origin=made_by(model, drawing.each, drawing.facts(), kind="predicted"),
+        origin=made_by(model, drawing.each, arm.made_with, kind="predicted"),
         postprocess=None if arm.choice is None else arm.choice.postprocessing,
     )
     recorded = writer.recorded(wanted)
@@ -497,7 +519,7 @@ def _write_tables(
         "mask_classes": list(arm.model.spec.mask_classes),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, model=arm.model.provenance, **words)
+    write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, **arm.provenance, **words)
 
 
 def _first(arm: _Arm, rows: Sequence[ManifestRow]) -> list[str]:

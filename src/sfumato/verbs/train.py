@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from sfumato.data.dataset import Dataset
 from sfumato.data.manifest import is_prepared
-from sfumato.data.volumes import by_volume
 from sfumato.errors import UsageError
 from sfumato.experiment.branch import branch, run_and_checkpoint
 from sfumato.experiment.data_plan import Choice
@@ -388,8 +387,7 @@ def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Pla
     else:
         found = find_to_read(source, recipe)
         form, notes = rehearse_cases(recipe, found)
-        cases = len(by_volume(found.cases)) if form.dimensions == 3 else len(found.cases)
-        choices = preview(recipe, found, device=device)
+        cases, choices = form.count(found), preview(recipe, found, device=device)
     choices = [*(start.choices(recipe) if start else ()), *choices]
     return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())
 

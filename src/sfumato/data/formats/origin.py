@@ -112,6 +112,7 @@ _KEPT = (
     "Upsample",
     "Members",
     "Views",
+    "Models",
     "Twin",
     "Postprocessing",
     "Noise",
