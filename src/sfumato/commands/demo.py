@@ -93,10 +93,11 @@ def demo(
     """
     choose_device(device)
     _begin(out, overwrite=overwrite)
-    say(f"[1/5] {cases} toy images with four readers each")
-    toy.toy(out / "toy", cases=cases, size=MASK_SIZE, overwrite=overwrite)
+    say(f"[1/5] {cases} toy images with four readers each, of {MASK_SIZE} pixels to segment, and small ones to make")
+    toy.toy(out / "toy-large", cases=cases, size=MASK_SIZE, overwrite=overwrite)
+    toy.toy(out / "toy", cases=cases, overwrite=overwrite)
     large, dataset = out / "dataset-large", out / "dataset"
-    prepare(out / "toy", out=large, size=str(MASK_SIZE), overwrite=overwrite)
+    prepare(out / "toy-large", out=large, size=str(MASK_SIZE), overwrite=overwrite)
     prepare(out / "toy", out=dataset, size=SIZE, overwrite=overwrite)
     say(f"[2/5] training: segment, and its deterministic twin; first pictures: {out / 'segment' / 'samples'}")
     how = SEGMENT.settings(minutes)
