@@ -7,6 +7,7 @@ Arms, each with its own CPU minutes of one thread:
     small      `--preset fast`: whole images at 64 pixels, volumes plane by plane
     native     `--size native`, `network.kind=amortised` in windows of --patch, masks drawn with 4 calls; whole volumes
     twin       the encoder's own answer of the same network
+    U-Net      the same patches, `network.kind=unet`: image and noisy mask go through the whole network in each call
     MONAI      the residual `UNet` with `DiceCELoss` on the same patches in the same order with the same augmentation,
                and `sliding_window_inference` (Gaussian weights, half overlapping)
 
@@ -137,8 +138,9 @@ def arms_of(folder: Path, options: argparse.Namespace, seed: int) -> dict[str, A
     patch = patch if len(patch) > 1 else patch * truth.spec.dimensions
     common = ["train.steps=1000000", f"train.seed={seed}"]
     small = set_up_workload(folder / "small", "segment", None, common)
-    ours = ["network.kind=amortised", f"data.patch={list(patch)}", f"train.batch={options.batch}", *options.set]
-    native = set_up_workload(folder / "native", "segment", None, [*common, *ours])
+    common += [f"data.patch={list(patch)}", f"train.batch={options.batch}"]
+    native = set_up_workload(folder / "native", "segment", None, [*common, "network.kind=amortised", *options.set])
+    whole = set_up_workload(folder / "native", "segment", None, [*common, "network.kind=unet"])
     network = native.parts.network
     assert isinstance(network, Amortised)
     torch.manual_seed(seed)
@@ -156,6 +158,7 @@ def arms_of(folder: Path, options: argparse.Namespace, seed: int) -> dict[str, A
                 "twin": lambda: windowed(native, lambda x: network.eval().encode(x).logits, patch),
             },
         ),
+        "U-Net": Arm(Trained(whole.parts.network, our_loss(whole), 1e-3), whole, {"U-Net": lambda: drawn(whole, truth)}),
         "MONAI": Arm(
             Trained(theirs, monai_loss(native, theirs), 1e-3),
             native,
@@ -191,6 +194,7 @@ def main() -> None:
     parser.add_argument("--drop-unpaired", action="store_true")
     parser.add_argument("--images", help="as of prepare")
     parser.add_argument("--masks", help="as of prepare")
+    parser.add_argument("--arms", nargs="+", default=["small", "native", "U-Net", "MONAI"])
     parser.add_argument("--set", action="append", default=[], help="of the native arm, e.g. network.stem=2")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -202,7 +206,7 @@ def main() -> None:
             prepare(options.source, out=folder / name, reading=reading, preparation=how)
         print("| arm | seed | steps | Dice | HD95 | NSD |\n| --- | --- | --- | --- | --- | --- |", flush=True)
         for seed in range(options.seeds):
-            arms = arms_of(folder, options, seed)
+            arms = {name: arm for name, arm in arms_of(folder, options, seed).items() if name in options.arms}
             trained(arms, options.minutes)
             for name, steps, scores in results(arms, Dataset.open(folder / "native")):
                 table.setdefault(name, []).append(scores)
