@@ -158,7 +158,9 @@ def arms_of(folder: Path, options: argparse.Namespace, seed: int) -> dict[str, A
                 "twin": lambda: windowed(native, lambda x: network.eval().encode(x).logits, patch),
             },
         ),
-        "U-Net": Arm(Trained(whole.parts.network, our_loss(whole), 1e-3), whole, {"U-Net": lambda: drawn(whole, truth)}),
+        "U-Net": Arm(
+            Trained(whole.parts.network, our_loss(whole), 1e-3), whole, {"U-Net": lambda: drawn(whole, truth)}
+        ),
         "MONAI": Arm(
             Trained(theirs, monai_loss(native, theirs), 1e-3),
             native,

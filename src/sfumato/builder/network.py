@@ -43,7 +43,7 @@ from sfumato.recipe.network import (
     UNetNetwork,
     Widths,
 )
-from sfumato.recipe.process import NoProcess
+from sfumato.recipe.process import FlowProcess, NoProcess, SSNProcess
 from sfumato.tasks.pairs import Layout
 
 _OF_IMAGES = frozenset({"diffusers", "pretrained"})
@@ -204,14 +204,31 @@ def _amortised(recipe: Recipe, n: AmortisedNetwork, spec: Spec) -> dict[str, Any
         )
     keywords = {name: value for name, value in n if name not in ("kind", "draws")}
     assert "auto" not in keywords.values(), "the plan resolves every auto"
-    twin = isinstance(recipe.process, NoProcess)
-    return {**keywords, "channels_mask": len(spec.mask_classes), "logits": _scores(recipe), "twin": twin}
+    learnt = _has_learnt_prior(recipe)
+    if not (n.features or learnt):
+        raise UsageError(
+            "network.features=false: the network that draws would know nothing of the image",
+            expected="process.kind=flow with process.prior=learnt, of which it knows the image",
+            remedy="--set network.features=true",
+        )
+    twin, classes = is_stateless(recipe), len(spec.mask_classes)
+    answers = build_process(recipe).channels(classes)[1] if twin else classes
+    return {**keywords, "channels_mask": answers, "logits": _scores(recipe), "twin": twin, "prior": learnt}
+
+
+def is_stateless(recipe: Recipe) -> bool:
+    """Whether the network sees no noisy state, so that it looks at an image once and needs to do no more."""
+    return isinstance(recipe.process, NoProcess | SSNProcess)
+
+
+def _has_learnt_prior(recipe: Recipe) -> bool:
+    return isinstance(recipe.process, FlowProcess) and recipe.process.prior == "learnt"
 
 
 def state_stride(recipe: Recipe, spec: Spec) -> tuple[int, ...] | None:
     """Sides in pixels of what is one pixel of the state, of a network that sees an image once; None for any other."""
     network = recipe.network
-    if not isinstance(network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
+    if not isinstance(network, AmortisedNetwork) or is_stateless(recipe):
         return None
     assert network.stride != "auto", "the plan resolves every auto"
     size = seen_size(recipe, spec)
@@ -222,7 +239,7 @@ def state_stride(recipe: Recipe, spec: Spec) -> tuple[int, ...] | None:
 def draws_of(recipe: Recipe) -> int:
     """Masks drawn of each image in a training step."""
     network = recipe.network
-    if not isinstance(network, AmortisedNetwork) or isinstance(recipe.process, NoProcess):
+    if not isinstance(network, AmortisedNetwork) or is_stateless(recipe):
         return 1
     assert network.draws != "auto", "the plan resolves every auto"
     return network.draws

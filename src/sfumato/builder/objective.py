@@ -14,7 +14,7 @@ from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.networks.discriminator import Discriminator
 from sfumato.recipe import Recipe
-from sfumato.tasks.objective import Objective, Term
+from sfumato.tasks.objective import DICE, Objective, Term
 from sfumato.training.adversary import Adversary
 from sfumato.training.optimizer import make_optimizer
 
@@ -37,7 +37,7 @@ def build_objective(recipe: Recipe, process: Process, *, discriminator: nn.Modul
     terms = (
         Term("cross_entropy", weights.cross_entropy, estimate_cross_entropy, per_pixel=True),
         Term("focal", weights.focal, focal, per_pixel=True),
-        Term("dice", weights.dice, soft_dice, per_pixel=False),
+        Term(DICE, weights.dice, soft_dice, per_pixel=False),
         Term("generalised_dice", weights.generalised_dice, generalised_dice, per_pixel=False),
         Term("boundary", weights.boundary, boundary_loss, per_pixel=True),
         Term("hausdorff", weights.hausdorff, hausdorff, per_pixel=True),

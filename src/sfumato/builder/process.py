@@ -11,11 +11,13 @@ from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.divergence import Divergence
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.level.schedule import (
     EDM,
     VE,
     VP,
     Discrete,
+    Flow,
     cosine,
     linear,
     scaled_linear,
@@ -30,9 +32,11 @@ from sfumato.recipe import DataSection, Recipe, ToldSteps
 from sfumato.recipe.process import (
     CategoricalProcess,
     EDMProcess,
+    FlowProcess,
     GaussianProcess,
     NoProcess,
     SDDProcess,
+    SSNProcess,
     VEProcess,
     VPProcess,
 )
@@ -56,7 +60,7 @@ def build_process(recipe: Recipe) -> Process:
         case VPProcess() as p:
             schedule = VP(beta_d=p.beta_d, beta_min=p.beta_min)
             return Gaussian(schedule=schedule, prediction="eps", training=Uniform(1e-5), label=label, min_snr=p.min_snr)
-        case EDMProcess() | VEProcess() if label == "schedule":
+        case EDMProcess() | VEProcess() | FlowProcess() if label == "schedule":
             raise UsageError(
                 f"a network of {recipe.network.kind} is told the noise level as a step of a table, "
                 f"{recipe.process.kind.upper()} has none",
@@ -75,6 +79,11 @@ def build_process(recipe: Recipe) -> Process:
                 if centre is None
                 else ShiftedCosine(_number(centre) - BELOW_CRITICAL),
             )
+        case FlowProcess() as p:
+            return Gaussian(schedule=Flow(), prediction=p.prediction)
+        case SSNProcess() as p:
+            assert p.classes != "auto", "the plan resolves every auto"
+            return LowRankLogits(classes=p.classes, rank=p.rank, pairs=p.pairs)
         case CategoricalProcess() as p:
             return _categorical(recipe, p)
         case SDDProcess() as p:

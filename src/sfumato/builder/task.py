@@ -13,6 +13,7 @@ from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.evenly import evenly
@@ -148,9 +149,9 @@ def _check_own_estimates(recipe: Recipe, process: Process) -> None:
         raise UsageError(
             "train.recycle and sample.start=twin are for masks", remedy="leave them out, or train self_condition"
         )
-    if isinstance(process, Deterministic) and (train.recycle > 0 or train.self_condition > 0):
+    if isinstance(process, Deterministic | LowRankLogits) and (train.recycle > 0 or train.self_condition > 0):
         raise UsageError(
-            "process none has no state that could be made from the network's estimate",
+            f"process {recipe.process.kind} has no state that could be made from the network's estimate",
             remedy="--set train.recycle=0 --set train.self_condition=0",
         )
     if train.recycle > 0 and isinstance(process, Gaussian) and process.prediction not in ("logits", "x0"):

@@ -8,7 +8,7 @@ from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.resolve_steps import Steps
 from sfumato.experiment.run import TWIN, Model, load_model
-from sfumato.experiment.sampling import Drawing
+from sfumato.experiment.sampling import Drawing, Passes
 from sfumato.progress import say
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
@@ -27,6 +27,7 @@ class MaskDrawing:
         count: members of each ensemble.
         seed: decides the noise.
         batch: masks drawn at once.
+        sees_once: whether the network sees an image, or a view of it, once for all members.
     """
 
     each: Drawing
@@ -35,11 +36,16 @@ class MaskDrawing:
     count: int
     seed: int
     batch: int
+    sees_once: bool = False
 
     @property
-    def calls(self) -> int:
-        """Network calls for each image."""
-        return self.count * self.each.calls + (0 if self.start is None else self.start.calls)
+    def passes(self) -> Passes:
+        """What the masks of each image cost."""
+        calls, before = self.count * self.each.calls, Passes(0 if self.start is None else self.start.calls)
+        if not self.sees_once:
+            return before + Passes(calls)
+        networks = 1 if self.each.guidance.weak is None else 2
+        return before + Passes(networks * (self.count if self.tta else 1), calls)
 
     def way(self, guide: str | None) -> str:
         """All that decides how masks are drawn but their seed, in words; `guide` names a weaker model that guides."""
@@ -56,7 +62,9 @@ class MaskDrawing:
 
     def of_twin(self, twin: Model) -> "MaskDrawing":
         """The same for the deterministic twin: its one mask."""
-        return replace(self, each=Drawing.of(twin, twin.sampler()), start=None, tta=False, count=1)
+        return replace(
+            self, each=Drawing.of(twin, twin.sampler()), start=None, tta=False, count=1, sees_once=twin.sees_once
+        )
 
 
 def load_twin(run: Path, *, device: str) -> Model | None:

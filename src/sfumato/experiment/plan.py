@@ -23,7 +23,17 @@ from sfumato.errors import UsageError, listed
 from sfumato.evenly import evenly
 from sfumato.experiment.data_plan import Choice, median_size, own_sizes, plan_data, plan_patch, refuse_other_axes
 from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES, training_place
-from sfumato.recipe import LEARNING_RATES, NATIVE, DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe import (
+    LEARNING_RATES,
+    NATIVE,
+    DataSection,
+    Recipe,
+    SDDProcess,
+    SSNProcess,
+    in_images,
+    merge,
+    parse_recipe,
+)
 from sfumato.recipe.network import AmortisedNetwork, PlannedNetwork
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
@@ -309,13 +319,13 @@ def _sigma_data(recipe: Recipe, dataset: Dataset) -> list[Choice]:
 
 
 def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
-    """What smoothed Dirichlet diffusion must know of the data.
+    """What smoothed Dirichlet diffusion, and logits that are drawn, must know of the data.
 
     Raises:
         UsageError: the recipe has another number of classes.
     """
     process = recipe.process
-    if not isinstance(process, SDDProcess):
+    if not isinstance(process, SDDProcess | SSNProcess):
         return []
     choices, classes = [], len(dataset.spec.mask_classes)
     if recipe.task == "segment" and process.classes == "auto":
@@ -324,7 +334,7 @@ def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
         raise UsageError(
             f"process.classes={process.classes}, but the masks have {classes}", remedy="--set process.classes=auto"
         )
-    if recipe.task == "generate" and process.intensities == "auto":
+    if isinstance(process, SDDProcess) and recipe.task == "generate" and process.intensities == "auto":
         means = dataset.images(dataset.rows("train", at_most=MEASURED_CASES)).flatten(1).mean(1).numpy()
         quantiles = np.quantile(means, (np.arange(INTENSITIES) + 0.5) / INTENSITIES)
         values = [round(float(value), 3) for value in quantiles]

@@ -129,8 +129,8 @@ def _signature(config: Mapping[str, Any], *, learned: bool, source: str) -> Sign
 def _own(model: Model, *, name: str) -> PretrainedModel:
     """One of our models: its averaged weights."""
     words = model.recipe.model_dump(mode="json", by_alias=True, include={"network", "process"})
-    if words["process"]["kind"] == "sdd":
-        words["process"] |= {"classes": "auto", "intensities": "auto"}
+    measured = {"sdd": ("classes", "intensities"), "ssn": ("classes",)}.get(words["process"]["kind"], ())
+    words["process"] |= dict.fromkeys(measured, "auto")
     tensors = model.network.state_dict()
     if isinstance(model.network, Weighted):
         tensors = {key.removeprefix("network."): tensor for key, tensor in tensors.items()}

@@ -20,6 +20,7 @@ from sfumato.builder.held import build_held, built
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
@@ -27,6 +28,7 @@ from sfumato.files import matching
 from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_model_header
 from sfumato.local import MARK, Names, found
 from sfumato.measured import keep_measured, read_measured
+from sfumato.networks.amortised import Amortised
 from sfumato.plain import mistakes, read_object, shaped
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe, read_recipe
@@ -121,6 +123,12 @@ class Model(NamedTuple):
         """Sides of the windows in which it sees images, as large as the patches it was trained on; None: whole."""
         patch = self.recipe.data.patch
         return patch if isinstance(patch, tuple) else None
+
+    @property
+    def sees_once(self) -> bool:
+        """Whether an image is seen once for all its masks, each of which then costs little; see `tasks.seen`."""
+        amortised = isinstance(self.network, Amortised) and not self.network.twin
+        return amortised or isinstance(self.process, LowRankLogits)
 
     def calls(self, sampler: Sampler, guidance: Guidance = UNGUIDED) -> int:
         """Network calls of one result, those of a guide counted."""

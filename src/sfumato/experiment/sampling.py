@@ -11,6 +11,7 @@ from sfumato.experiment.overshoot import warn_of_overshoot
 from sfumato.experiment.resolve_steps import Steps, resolve_steps
 from sfumato.experiment.run import Model, load_guide
 from sfumato.tasks.task import Sampler
+from sfumato.wording import counted
 
 
 class Drawing(NamedTuple):
@@ -30,6 +31,30 @@ class Drawing(NamedTuple):
     def of(cls, model: Model, sampler: Sampler, guidance: Guidance = UNGUIDED) -> "Drawing":
         """With a sampler of this model."""
         return cls(sampler, guidance, model.calls(sampler, guidance))
+
+
+class Passes(NamedTuple):
+    """What the masks of one image cost.
+
+    Attributes:
+        image: passes of the network over the image.
+        draws: calls of what draws from a network that sees an image once, each a small share of a pass.
+    """
+
+    image: int
+    draws: int = 0
+
+    def __add__(self, other: "Passes") -> "Passes":  # type: ignore[override] # the sum of what they count
+        return Passes(self.image + other.image, self.draws + other.draws)
+
+    def words(self) -> str:
+        """In words: "8 network calls", or "1 network call and 64 small ones"."""
+        calls = counted(self.image, "network call")
+        return f"{calls} and {self.draws} small one{'s' if self.draws > 1 else ''}" if self.draws else calls
+
+    def facts(self) -> dict[str, int]:
+        """By the names of the manifest and the summary."""
+        return {"network_calls": self.image, **({"draw_calls": self.draws} if self.draws else {})}
 
 
 IMAGES_AT_ONCE = 32

@@ -387,6 +387,12 @@ METRIC_TABLE: Mapping[str, Metric] = {
         meaning="Forward passes of the network that one case took.",
         where="tasks.counting",
     ),
+    "draw_calls": Metric(
+        of="prediction",
+        better="lower",
+        meaning="Calls of what draws masks from a network that saw the case once, each a small share of a pass.",
+        where="experiment.mask_sampling",
+    ),
     "seconds": Metric(
         of="prediction",
         unit="seconds",

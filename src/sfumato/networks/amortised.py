@@ -8,13 +8,25 @@ The state of the process lives at stride s: x0 is the mean of the one-hot mask o
 processes see a smaller array and nothing else of it. K masks of S calls cost E + K S D + K refinements; D and (3) are
 made so small that they hardly show beside E.
 
-Two answers start as that of the image itself, with corrections that are zero at first: the refined logits are own +
-correction, and where a process reads logits
+Two answers start as that of the image itself, with corrections that are zero at first. Where a process reads logits,
 
-    output = ln mean softmax(own) + correction,    the mean over the blocks                               (4)
+    output = coarse + correction,    coarse = ln mean softmax(own) over the blocks                        (4)
 
-which is the own answer seen at stride s. E and D are the same pyramid: a U-Net whose way up is light, one block a level
-and sums in place of second inputs. E alone with its head is the deterministic twin.
+which is the own answer seen at stride s. And what a draw says otherwise at that stride it says at full size,
+
+    logits = own + [ln p - coarse] + correction,    p = (x0_hat + 1) / 2, the bracket between its pixels   (5)
+
+so a draw is no nearer to the own answer, which is a mean of all readings, than it means to be.
+
+E and D are the same pyramid: a U-Net whose way up is light, one block a level and sums in place of second inputs. E
+alone with its head is the deterministic twin.
+
+The noise may lie around an answer mu of E instead of zero (Chen et al. 2025, Flow-SSN: a learnt prior): to the state
+x_t = alpha x0 + sigma n of a Gaussian process is added what the prior has more,
+
+    D sees x_t + sigma mu,    sigma = 1 / sqrt(1 + 1 / s^2), s the noise-to-signal ratio that D is told             (6)
+
+so that process, samplers and losses are those of noise around zero. D may then do without the features of E.
 
 A stride is a power of 2 that counts halvings: of volumes an axis may be left out of some (`networks.halving`), so that
 stride 4 is blocks of 2 x 4 x 4 pixels, say. The stem makes the first of them, D goes on where the state is.
@@ -30,7 +42,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.axes import PerAxis
+from sfumato.axes import PerAxis, per_axis
 from sfumato.diffusion.loss import LEAST
 from sfumato.diffusion.process import Condition, DrawAnswers, EncodedImages
 from sfumato.errors import UsageError
@@ -223,6 +235,8 @@ class Amortised(nn.Module):
         stride: of the state in pixels, that of one of E's levels but the last two.
         draw_channels: of D at its first level, twice as many at its second.
         logits: whether the process reads the output as logits of the mask, equation (4).
+        features: whether D sees the features of E; without them (4) is not added either.
+        prior: whether the noise lies around an answer of E, equation (6).
         twin: whether this is E alone: the state is zeros of full size, the output is E's answer.
         gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
         halvings: by how much each axis is divided, 1 or 2, from full resolution to stride 2, from there to stride 4 and
@@ -252,6 +266,8 @@ class Amortised(nn.Module):
         stride: int = 4,
         draw_channels: int = 16,
         logits: bool = True,
+        features: bool = True,
+        prior: bool = False,
         twin: bool = False,
         gradient_checkpointing: bool = False,
         halvings: Sequence[Sequence[int]] | None = None,
@@ -264,7 +280,7 @@ class Amortised(nn.Module):
         sizes.check()
         if channels_condition < 1:
             raise UsageError("an amortised network without an image", expected="an image that is encoded once")
-        self.logits, self.twin = logits, twin
+        self.logits, self.features, self.prior, self.twin = logits and features, features, prior, twin
         self.stride, self.stem = sizes.sides(1 if twin else stride), sizes.sides(stem)
         self.memory_format = channels_last(dimensions)
         self.multiple, self.channels_condition = sizes.sides(sizes.strides[-1]), channels_condition
@@ -276,10 +292,14 @@ class Amortised(nn.Module):
         if not twin:
             self.levels = sizes.drawn_levels
             self.draw = _Draw(sizes, channels_in, channels_out, classes=classes, augment_labels=augment_labels)
-            self.tell = nn.ModuleList(
-                _Projection(widths[level], entered, kernel=1, dimensions=dimensions)
-                for level, entered in zip(self.levels, self.draw.pyramid.entered, strict=True)
-            )
+            if features:
+                self.tell = nn.ModuleList(
+                    _Projection(widths[level], entered, kernel=1, dimensions=dimensions)
+                    for level, entered in zip(self.levels, self.draw.pyramid.entered, strict=True)
+                )
+            if prior:
+                self.level, kernel = sizes.strides.index(stride), sizes.kernel(stride)
+                self.centre = _Projection(widths[self.level], channels_in, kernel=kernel, dimensions=dimensions)
             self.tell_fine = _Projection(widths[0], FINE_CHANNELS, kernel=fine, dimensions=dimensions)
             self.read_estimate = convolution(
                 channels_mask, FINE_CHANNELS, kernel=fine, dimensions=dimensions, bias=False
@@ -291,8 +311,7 @@ class Amortised(nn.Module):
     def encode(self, image: Data) -> EncodedImages:
         """What is to be known of images (b, channels_condition, *space) of any size: equation (1).
 
-        The features are those of D's levels, of the refinement, and (4) without its correction where the process reads
-        logits; a twin has none.
+        The features are `_Told`; a twin has none.
 
         Raises:
             UsageError: another number of channels than the network was built for.
@@ -308,9 +327,14 @@ class Amortised(nn.Module):
         own = crop(depth_to_space(self.head(self.normalise(levels[0])), self.stem), image.shape[2:])
         if self.twin:
             return EncodedImages((), own)
-        told = [tell(levels[level]) for tell, level in zip(self.tell.children(), self.levels, strict=True)]
-        coarse = block_mean(own.float().softmax(1), self.stride).clamp(min=LEAST).log()
-        return EncodedImages((*told, self.tell_fine(levels[0]), *([coarse] if self.logits else [])), own)
+        told = [self.tell_fine(levels[0])]
+        if self.features:
+            told += [tell(levels[level]) for tell, level in zip(self.tell.children(), self.levels, strict=True)]
+        told.append(block_mean(own.float().softmax(1), self.stride).clamp(min=LEAST).log())
+        if self.prior:
+            small = torch.Size(-(-size // side) for size, side in zip(image.shape[2:], self.stride, strict=True))
+            told.append(crop(self.centre(levels[self.level]), small))
+        return EncodedImages(tuple(told), own)
 
     def forward(self, x: Data, level: PerItem, condition: Condition) -> Output | DrawAnswers:
         """One prediction for r draws of each of b images.
@@ -337,16 +361,15 @@ class Amortised(nn.Module):
         return DrawAnswers(output, self.refine(condition.estimate_of(output), encoded), encoded.logits)
 
     def refine(self, x0_hat: Output, encoded: EncodedImages) -> Float[Tensor, "n classes *pixels"]:
-        """Logits at full size from estimated masks (b * r, channels_mask, *small) in [-1, 1]: equation (3)."""
+        """Logits at full size from estimated masks (b * r, channels_mask, *small) in [-1, 1]: equation (5)."""
         told = encoded.repeated(len(x0_hat) // len(encoded.logits))
-        fine = told.features[len(self.levels)]
-        sizes = fine.shape[2:]
-        coarse = [size * few // many for size, few, many in zip(sizes, self.stem, self.stride, strict=True)]
-        x0_hat = _filled(x0_hat.to(fine.dtype), coarse)
-        mode = "bilinear" if fine.ndim == 4 else "trilinear"
-        hidden = self.read_estimate(functional.interpolate(x0_hat, size=sizes, mode=mode)).add_(fine)
+        fine, _, own, _ = self._parts(told)
+        sizes, space = fine.shape[2:], told.logits.shape[2:]
+        small = [size * few // many for size, few, many in zip(sizes, self.stem, self.stride, strict=True)]
+        otherwise = _between(((x0_hat.float() + 1) / 2).clamp(min=LEAST).log() - own, self.stride)
+        hidden = self.read_estimate(_between(_filled(x0_hat.to(fine.dtype), small), sizes=sizes)).add_(fine)
         correction = depth_to_space(self.correct(functional.relu_(hidden)), self.stem)
-        return told.logits + crop(correction, told.logits.shape[2:])
+        return told.logits + crop(otherwise, space) + crop(correction, space)
 
     def _seen(self, condition: Condition) -> EncodedImages:
         if condition.encoded is not None:
@@ -357,12 +380,50 @@ class Amortised(nn.Module):
 
     def _drawn(self, x: Data, level: PerItem, condition: Condition, encoded: EncodedImages) -> Output:
         """Equation (2)."""
-        told = encoded.repeated(len(x) // len(encoded.logits)).features
-        beside = told[: len(self.levels)]
-        whole = [side * size for side, size in zip(self.draw.stem, beside[0].shape[2:], strict=True)]
+        told = self._parts(encoded.repeated(len(x) // len(encoded.logits)))
+        if told.centre is not None:
+            x = x + _sigma(level).to(x.dtype).view(-1, *(1,) * (x.ndim - 1)) * told.centre
+        whole = [-(-size // side) * side for side, size in zip(self.draw.multiple, x.shape[2:], strict=True)]
+        if told.beside:
+            whole = [side * size for side, size in zip(self.draw.stem, told.beside[0].shape[2:], strict=True)]
         filled = _filled(x, whole).contiguous(memory_format=self.memory_format)
-        output = crop(self.draw(filled, level, condition, beside), x.shape[2:])
-        return output + told[-1] if self.logits else output
+        output = crop(self.draw(filled, level, condition, told.beside or None), x.shape[2:])
+        return output + told.own if self.logits else output
+
+    def _parts(self, encoded: EncodedImages) -> "_Told":
+        """The features by what they are for."""
+        fine, *others = encoded.features
+        centre = others.pop() if self.prior else None
+        own = others.pop()
+        return _Told(fine, tuple(others), own, centre)
+
+
+class _Told(NamedTuple):
+    """What E tells of images.
+
+    Attributes:
+        fine: to the refinement.
+        beside: to each level of D; nothing where D sees no features.
+        own: E's answer at the stride of the state, `coarse` in equations (4) and (5).
+        centre: mu of equation (6); None where the noise lies around zero.
+    """
+
+    fine: Tensor
+    beside: tuple[Tensor, ...]
+    own: Tensor
+    centre: Tensor | None
+
+
+def _between(values: Tensor, stride: PerAxis = 1, sizes: Sequence[int] | None = None) -> Tensor:
+    """Values between the pixels of a coarser grid, at so many pixels each, or at the sizes."""
+    sides = per_axis(stride, values.ndim - 2)
+    sizes = sizes or [size * side for size, side in zip(values.shape[2:], sides, strict=True)]
+    return functional.interpolate(values, size=list(sizes), mode="bilinear" if values.ndim == 4 else "trilinear")
+
+
+def _sigma(level: PerItem) -> PerItem:
+    """Sigma of a Gaussian process that preserves the variance, from ln(s) / 4."""
+    return torch.rsqrt(1 + torch.exp(-8 * level.float()))
 
 
 class _Projection(nn.Sequential):
@@ -383,6 +444,7 @@ class _Draw(nn.Module):
         super().__init__()
         width, stride = sizes.draw_channels, DRAW_STEM * sizes.stride
         self.stem, kernel = sizes.block(sizes.stride), sizes.kernel(stride)
+        self.multiple = tuple(a * b for a, b in zip(self.stem, sizes.block(stride), strict=True))
         widths = tuple(width * 2**level for level in range(DRAWN_LEVELS))
         self.embed = Embedding(features=width, width=4 * width, classes=classes, augment_labels=augment_labels)
         self.enter = _patches(channels_in, width, sides=self.stem, kernel=kernel)
@@ -393,7 +455,7 @@ class _Draw(nn.Module):
         self.modulated = [2 * block.channels_out for block in self.modules() if isinstance(block, ResidualBlock)]
         self.modulate = nn.Linear(4 * width, sum(self.modulated))
 
-    def forward(self, x: Data, level: PerItem, condition: Condition, beside: Sequence[Tensor]) -> Output:
+    def forward(self, x: Data, level: PerItem, condition: Condition, beside: Sequence[Tensor] | None) -> Output:
         """The output of (2), of the size of `x`."""
         modulations = iter(self.modulate(self.embed(level, condition)).split(self.modulated, dim=1))
         features = self.pyramid(self.enter(x), modulations, beside)

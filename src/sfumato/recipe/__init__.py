@@ -9,7 +9,7 @@ from sfumato.recipe.epochs import in_images
 from sfumato.recipe.load import DEFAULTS, LEARNING_RATES, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
 from sfumato.recipe.part import TaskKind
-from sfumato.recipe.process import CategoricalProcess, GaussianProcess, SDDProcess
+from sfumato.recipe.process import CategoricalProcess, GaussianProcess, SDDProcess, SSNProcess
 from sfumato.recipe.recipe import PlanPreset, Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
 from sfumato.recipe.track import Track, public_words
@@ -35,6 +35,7 @@ __all__ = [
     "PlanPreset",
     "Recipe",
     "SDDProcess",
+    "SSNProcess",
     "Sample",
     "SamplePath",
     "SamplerName",

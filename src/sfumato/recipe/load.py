@@ -53,6 +53,12 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
         "process": {"kind": "sdd", "critical_log_snr": "auto"},
         "sample": {"sampler": "ancestral", "grid": "geometric"},
     },
+    ("segment", "flow"): {
+        "process": {"kind": "flow", "prediction": "logits"},
+        "loss": {"dice": 0.0},
+        "sample": {"grid": "uniform"},
+    },
+    ("segment", "ssn"): {"loss": {"dice": 0.0}, "sample": {"samples": 16}},
     ("generate", "sdd"): {
         "train": {"learning_rate": 3e-4},
         "sample": {"sampler": "ancestral", "grid": "geometric"},

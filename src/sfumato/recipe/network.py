@@ -114,6 +114,11 @@ class AmortisedNetwork(Resolutions, Checkpointable):
         "auto", description="side in pixels of a block that is one pixel of the state: 1, 2, 4, ..."
     )
     draw_channels: NetworkWidth | Auto = Field("auto", description="channels of the network that draws")
+    features: bool = Field(
+        True,
+        description="whether the network that draws sees the encoder's features; false: of the image it knows the "
+        "prior alone (process.prior=learnt)",
+    )
     draws: Count | Auto = Field(
         "auto", description="masks drawn of each image in a training step; its encoding is made once"
     )

@@ -152,6 +152,31 @@ class SDDProcess(Part):
     )
 
 
+class FlowProcess(Part):
+    """Straight paths from noise to data (Liu et al. 2023, Lipman et al. 2023)."""
+
+    kind: Literal["flow"] = "flow"
+    prediction: Literal["v", "x0", "logits"] = Field("v", description="what the network predicts; logits for masks")
+    prior: Literal["normal", "learnt"] = Field(
+        "normal", description="what the noise lies around: zero, or the network's answer to the image (amortised)"
+    )
+
+
+class SSNProcess(Part):
+    """Normally distributed logits of low rank: whole readings of masks in one call (Monteiro et al. 2020)."""
+
+    kind: Literal["ssn"] = "ssn"
+    rank: Annotated[int, Field(ge=0, le=256), BeforeValidator(count)] = Field(
+        8, description="factors that move all pixels together; 0 leaves each by itself"
+    )
+    pairs: Annotated[int, Field(ge=1, le=1024), BeforeValidator(count)] = Field(
+        4, description="antithetic pairs of draws by which the likelihood of a mask is estimated in training"
+    )
+    classes: MaskClasses | Auto = Field(
+        "auto", description="of the masks, with the background; auto: those of the data"
+    )
+
+
 class NoProcess(Part):
     """The deterministic twin: the same network without the noisy state."""
 
@@ -160,6 +185,14 @@ class NoProcess(Part):
 
 
 ProcessSection = Annotated[
-    GaussianProcess | VPProcess | VEProcess | EDMProcess | SDDProcess | CategoricalProcess | NoProcess,
+    GaussianProcess
+    | VPProcess
+    | VEProcess
+    | EDMProcess
+    | FlowProcess
+    | SDDProcess
+    | CategoricalProcess
+    | SSNProcess
+    | NoProcess,
     Field(discriminator="kind"),
 ]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sfumato.recipe.data import DataSection
 from sfumato.recipe.network import NetworkSection, UNetNetwork
 from sfumato.recipe.part import Part, TaskKind
-from sfumato.recipe.process import CategoricalProcess, NoProcess, ProcessSection, SDDProcess
+from sfumato.recipe.process import CategoricalProcess, FlowProcess, NoProcess, ProcessSection, SDDProcess, SSNProcess
 from sfumato.recipe.sample import Sample
 from sfumato.recipe.track import Track
 from sfumato.recipe.train import (
@@ -52,6 +52,10 @@ class Recipe(Part):
     def _masks_are_for_segment(self) -> "Recipe":
         if self.task == "generate" and isinstance(self.process, CategoricalProcess):
             raise ValueError("process.kind=categorical is for masks: images have no classes; take edm or another kind")
+        if self.task == "generate" and isinstance(self.process, SSNProcess):
+            raise ValueError("process.kind=ssn is for masks: what it draws are classes; take edm or another kind")
+        if self.task == "generate" and isinstance(self.process, FlowProcess) and self.process.prior == "learnt":
+            raise ValueError("process.prior=learnt is for segment: it is learnt of the image")
         if self.task == "generate" and getattr(self.process, "critical_log_snr", None) == "auto":
             raise ValueError("process.critical_log_snr=auto is measured on masks; for generate give a number or none")
         return self

@@ -4,11 +4,12 @@ The state lives at the network's stride: its x0 is the mean of the one-hot mask 
 serves r draws of an image, each with its own time, noise and, of several, reader:
 
     loss = mean over the draws of [objective at the stride + of refined + of own],
-    of each answer at full size: cross-entropy + soft Dice                                                (1)
+    of each answer at full size: cross-entropy + soft Dice as the objective weighs it                     (1)
 
 What a mask says nothing about is left out of the means; a block of which it says nothing is ignored.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,10 +18,9 @@ from torch import Tensor
 
 from sfumato.axes import PerAxis
 from sfumato.diffusion.family.deterministic import Deterministic
-from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.process import DrawAnswers
 from sfumato.networks.blocks import block_mean
-from sfumato.tasks.objective import Answer, Ignored, Objective, Term
+from sfumato.tasks.objective import DICE, Answer, Ignored, Objective
 from sfumato.typing import Data, PerItem
 
 DrawnMasks = Integer[Tensor, "draws *space"]
@@ -29,10 +29,9 @@ DrawnMasks = Integer[Tensor, "draws *space"]
 PerDraw = Float[Tensor, " draws"]
 """One number for each draw."""
 
-AT_FULL_SIZE = Objective(terms=(Term("dice", 1.0, soft_dice, per_pixel=False),))
-"""Of logits that are an answer by themselves: cross-entropy and soft Dice."""
-
 _BY_ITSELF = Deterministic(prediction="logits")
+_FULL_SIZE = {"process": "cross_entropy"}
+"""What a term is called of logits that are an answer by themselves."""
 
 
 class Coarse(NamedTuple):
@@ -58,20 +57,26 @@ def coarse(x0: Data, ignored: Ignored | None, stride: PerAxis) -> Coarse:
     return Coarse(torch.where(silent, 2 / x0.shape[1] - 1, means), silent[:, 0])
 
 
-def full_size_terms(answers: DrawAnswers, x0: Data, ignored: Ignored | None) -> dict[str, PerDraw]:
-    """The terms of (1) at full size by name, one number for each draw.
+def with_full_size(
+    terms: Mapping[str, PerDraw], answers: DrawAnswers, x0: Data, ignored: Ignored | None, objective: Objective
+) -> dict[str, PerDraw]:
+    """The terms of an objective at the stride, with those of (1) at full size added to its loss and told beside it.
 
     Args:
+        terms: by name, one number for each draw, `loss` among them.
         answers: of r draws of each image.
         x0: true one-hot masks of the draws.
         ignored: pixels about which the masks of the draws say nothing.
+        objective: of which the weight of soft Dice counts here too.
     """
+    all_terms, t = dict(terms), x0.new_ones(len(x0))
+    by_itself = Objective(terms=tuple(term for term in objective.terms if term.name == DICE))
     own = answers.own.repeat_interleave(len(x0) // len(answers.own), 0)
-    terms, t = dict[str, PerDraw](), x0.new_ones(len(x0))
     for name, logits in {"refined": answers.refined, "own": own}.items():
-        found = AT_FULL_SIZE(_BY_ITSELF, Answer(logits.float(), x0, x0, t, x0, ignored))  # no state, no image
-        terms |= {f"{name}_cross_entropy": found["process"], f"{name}_dice": found["dice"]}
-    return terms
+        found = by_itself(_BY_ITSELF, Answer(logits.float(), x0, x0, t, x0, ignored))  # no state, no image
+        all_terms["loss"] = all_terms["loss"] + found.pop("loss")
+        all_terms |= {f"{name}_{_FULL_SIZE.get(term, term)}": value for term, value in found.items()}
+    return all_terms
 
 
 def mean_over_draws(terms: dict[str, PerDraw], images: int) -> dict[str, PerItem]:

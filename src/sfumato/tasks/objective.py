@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Process
@@ -26,6 +27,9 @@ from sfumato.typing import Data, Output, PerItem, State
 
 Ignored = Bool[Tensor, "b *space"]
 """Which pixels a mask says nothing about."""
+
+DICE = "dice"
+"""What the term of soft Dice is called."""
 
 CERTAIN = 100.0
 """Class scores of +-100 are a probability of exactly 1 in float32."""
@@ -116,6 +120,8 @@ def _answered(process: Process, answer: Answer) -> Answer:
         return answer
     hidden = answer.ignored[:, None]
     certain = CERTAIN * _background(answer.x0)[:, -answer.output.shape[1] :]
+    further = answer.output.shape[1] - certain.shape[1]  # of logits that are drawn: no spread but the least
+    certain = functional.pad(certain, [*(0, 0) * (certain.ndim - 2), 0, further])
     output = torch.where(hidden, certain, answer.output)
     x0 = torch.where(hidden, process.estimate(output.detach(), answer.x_t, answer.t), answer.x0)
     return answer._replace(output=output, x0=x0)

@@ -1,4 +1,7 @@
-"""How masks are drawn of images that a network sees once (`networks.amortised`), whole or window by window.
+"""How masks are drawn of images that a network sees once, whole or window by window.
+
+Such is an amortised network (`networks.amortised`), and any network of a process whose state it never sees
+(`diffusion.family.low_rank`): what it knows of an image is then all its answer, and a draw is made of that.
 
 The state lives at the network's stride, on a canvas that has as many windows as the image; what the network knows of a
 window is kept from call to call as long as there is room, else it looks again, to the same bits. The estimate after the
@@ -6,22 +9,27 @@ last call is refined to full size, window by window, and the probabilities are w
 (`diffusion.tiled`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.micro_batches import piece_size
-from sfumato.diffusion.process import EncodedImages, Network, Step
+from sfumato.diffusion.process import Condition, EncodedImages, Network, Process, Step
 from sfumato.diffusion.tiled import Windows
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.blocks import crop, pad_to_multiple
-from sfumato.typing import Data
+from sfumato.typing import Data, Output, PerItem
 
 KEPT_BYTES = 2**29
 """Of what is known of windows, so much is kept."""
+
+
+_Refine = Callable[[Output, EncodedImages], Data]
+"""Logits at full size from estimates."""
 
 
 @dataclass
@@ -40,8 +48,38 @@ class _Kept:
 
 
 @dataclass(frozen=True)
+class Stateless:
+    """A network that is given no state, as one that sees an image once.
+
+    Args:
+        network: in evaluation mode.
+        channels: of the zeros that it is given in place of a state.
+        dimensions: 2 for images, 3 for volumes.
+    """
+
+    network: Network
+    channels: int
+    dimensions: int
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """A pixel of the state is one of the image."""
+        return (1,) * self.dimensions
+
+    def encode(self, image: Data) -> EncodedImages:
+        """The answer to images (b, c, *space)."""
+        nothing = image.new_zeros(len(image), self.channels, *image.shape[2:])
+        return EncodedImages((), self.network(nothing, image.new_zeros(len(image)), Condition(image=image)))
+
+    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Output:  # noqa: ARG002
+        """The answer again, for each of the states."""
+        assert condition.encoded is not None
+        return condition.encoded.repeated(len(x) // len(condition.encoded.logits)).logits
+
+
+@dataclass(frozen=True)
 class SeenImages:
-    """Images as an amortised network knows them.
+    """Images as a network knows them that sees them once.
 
     Args:
         network: in evaluation mode.
@@ -50,7 +88,7 @@ class SeenImages:
         rows: of which image each mask is.
     """
 
-    network: Amortised
+    network: Amortised | Stateless
     images: Data
     window: tuple[int, ...]
     rows: tuple[int, ...]
@@ -111,17 +149,20 @@ class SeenImages:
     def finished(self, steps: Iterator[Step]) -> Iterator[Step]:
         """Steps of a sampling loop, of which the last one has the refined estimate, at full size."""
         for step in steps:
-            yield step if step.t > 0 else self._refined(step)
+            if step.t == 0 and isinstance(self.network, Amortised):
+                yield self._refined(step, self.network.refine)
+            else:
+                yield step
 
-    def _refined(self, step: Step) -> Step:
+    def _refined(self, step: Step, refine: _Refine) -> Step:
         places = self.states.places
         if len(places) == 1:
-            shares = self._shares(step.x0, self.of_windows([0]))
+            shares = self._shares(refine, step.x0, self.of_windows([0]))
         else:
             weights = self._pixels.weights(step.x0)
             shares = step.x0.new_zeros(len(step.x0), self._classes, *self._pixels.canvas)
             for number, (small, place) in enumerate(zip(places, self._pixels.places, strict=True)):
-                shares[place].addcmul_(self._shares(step.x0[small], self.of_windows([number])), next(weights))
+                shares[place].addcmul_(self._shares(refine, step.x0[small], self.of_windows([number])), next(weights))
             shares = crop(shares, self.images.shape[2:])
         x0 = shares.mul_(2).sub_(1)
         return step._replace(x=x0, x0=x0)
@@ -130,27 +171,38 @@ class SeenImages:
     def _classes(self) -> int:
         return self.of_windows([0]).logits.shape[1]
 
-    def _shares(self, x0_hat: Tensor, known: EncodedImages) -> Tensor:
+    def _shares(self, refine: _Refine, x0_hat: Tensor, known: EncodedImages) -> Tensor:
         """Class probabilities; refined in pieces of one size, so that the bits do not depend on the batch."""
         count, size = len(x0_hat), piece_size(known.logits)
         rows = torch.arange(-(-count // size) * size, device=x0_hat.device).clamp(max=count - 1)
-        pieces = [self.network.refine(x0_hat[part], known.rows(part)) for part in torch.split(rows, size)]
+        pieces = [refine(x0_hat[part], known.rows(part)) for part in torch.split(rows, size)]
         return torch.cat(pieces)[:count].to(x0_hat.dtype).softmax(1)
 
 
-def seen(network: nn.Module | Network, images: Data, window: tuple[int, ...] | None) -> SeenImages | None:
+def seen(
+    process: Process, network: nn.Module | Network, images: Data, window: tuple[int, ...] | None
+) -> SeenImages | None:
     """The images as the network knows them, of each a mask; None for a network that looks at them in every call.
 
     Args:
+        process: whose states the network sees, or none.
         network: the network.
         images: (b, c, *space); those that follow each other and are equal are seen once.
         window: sides of a window in pixels; None: the whole image.
     """
-    if not isinstance(network, Amortised) or network.twin:
+    once = _once(process, network, images.ndim - 2)
+    if once is None:
         return None
     rows, different = list[int](), list[int]()
     for row in range(len(images)):
         if row == 0 or not torch.equal(images[row], images[row - 1]):
             different.append(row)
         rows.append(len(different) - 1)
-    return SeenImages(network, images[different], window or tuple(images.shape[2:]), tuple(rows))
+    return SeenImages(once, images[different], window or tuple(images.shape[2:]), tuple(rows))
+
+
+def _once(process: Process, network: nn.Module | Network, dimensions: int) -> Amortised | Stateless | None:
+    """The network as one that sees an image once, if it is such."""
+    if isinstance(process, LowRankLogits):
+        return Stateless(network, process.classes, dimensions)
+    return network if isinstance(network, Amortised) and not network.twin else None

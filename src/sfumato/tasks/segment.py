@@ -40,7 +40,7 @@ from sfumato.networks.blocks import block_mean
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask
-from sfumato.tasks.draws import DrawnMasks, PerDraw, coarse, full_size_terms, mean_over_draws
+from sfumato.tasks.draws import DrawnMasks, PerDraw, coarse, mean_over_draws, with_full_size
 from sfumato.tasks.held_out import HeldOut
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.patches import Patches
@@ -205,9 +205,7 @@ class Segment:
         answers = network(x, level, replace(condition, estimate_of=estimate_of))
         output, seen_there = answers.output.float(), block_mean(images, stride)
         terms = objective(self.process, Answer(output, small.x0, x_t, t, seen_there, small.ignored))
-        full = full_size_terms(answers, x0, ignored)
-        loss = terms["loss"] + torch.stack(list(full.values())).sum(0)
-        return mean_over_draws({**terms, **full, "loss": loss}, len(condition.image))
+        return mean_over_draws(with_full_size(terms, answers, x0, ignored, objective), len(condition.image))
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -347,14 +345,14 @@ def draw_masks(
         around: what is put around the whole denoiser, such as an audit of it.
     """
     window = tuple(images.shape[2:] if window is None else window)
-    known = seen(network, images, window) if known is None else known
+    known = seen(process, network, images, window) if known is None else known
     like = images.new_empty((len(images), classes, *(known.states.canvas if known else images.shape[2:])))
 
     def denoiser(each: Network) -> Denoise:
-        looking = known if each is network else seen(each, images, window)
+        looking = known if each is network else seen(process, each, images, window)
         sides = looking.states.size if looking else window
         at_once = piece_size(like.new_empty(1, 1, *Windows(tuple(like.shape[2:]), sides).size))
-        inside = Denoiser(process, MicroBatches(each, at_once))
+        inside = Denoiser(process, MicroBatches(looking.network if looking else each, at_once))
         together = max(1, at_once // len(images))
         return sampler.remembering(Tiled(inside, sides, together, known=looking.of_windows if looking else None))
 

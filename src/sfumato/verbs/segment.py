@@ -23,7 +23,7 @@ from sfumato.experiment.inference import Ensemble, joined, predict
 from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_twin, members, warm_start
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import TWIN, Model
-from sfumato.experiment.sampling import AS_TRAINED, Sampling
+from sfumato.experiment.sampling import AS_TRAINED, Passes, Sampling
 from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, asked_by, own_shard
 from sfumato.experiment.source import beside_each_other
 from sfumato.metrics.ensemble import review_rank
@@ -138,6 +138,7 @@ class Segmenter:
             count=members(loaded, samples, tta=tta),
             seed=seed,
             batch=batch,
+            sees_once=loaded.sees_once,
         )
         return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide, postprocess=postprocess)
 
@@ -353,11 +354,11 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    calls = arms[0].calls
-    say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {counted(calls, 'network call')} each")
+    passes = arms[0].passes
+    say(f"{work.progress_text()}: {counted_cases(cases, 'image')} with {passes.words()} each")
     if dry_run and room is not None:
         say(room.words())
-    return Predicted(out, wanted, calls, read_summary(out) if work.is_done() else {}, room)
+    return Predicted(out, wanted, passes.image, read_summary(out) if work.is_done() else {}, room)
 
 
 class _Arm(NamedTuple):
@@ -394,9 +395,9 @@ class _Arm(NamedTuple):
         return {"model": self.model.provenance, **every}
 
     @property
-    def calls(self) -> int:
-        """Network calls for each image, of all its models."""
-        return self.drawing.calls + sum(other.drawing.calls for other in self.others)
+    def passes(self) -> Passes:
+        """What the masks of each image cost, of all its models."""
+        return sum((other.drawing.passes for other in self.others), self.drawing.passes)
 
     def item(self, unit: Unit) -> str:
         """What the ledger calls its mask of a unit."""
@@ -414,7 +415,7 @@ class _Arm(NamedTuple):
             "tta": self.drawing.tta,
             "guidance": self.drawing.each.guidance.scale,
             "drawn": drawn_by(self.drawing.each),
-            "network_calls": self.calls,
+            **self.passes.facts(),
         }
 
 
@@ -507,7 +508,8 @@ def _write_tables(
     ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
     for count, row, rank in zip(drawn, rows, ranks, strict=True):
         del row["seconds"]  # to be the last column again
-        row.update(review_rank=int(rank), network_calls=count * arm.calls, seconds=round(count * seconds, 4))
+        passes = {name: count * number for name, number in arm.passes.facts().items()}
+        row.update(review_rank=int(rank), **passes, seconds=round(count * seconds, 4))
     _write_rows(folder, wanted, rows)
     summary = {
         "cases": len(wanted),

@@ -192,6 +192,30 @@ class VP:
 
 
 @dataclass(frozen=True, eq=False)
+class Flow:
+    """The straight path x_t = (1 - t) x0 + t n (Liu et al. 2023, Lipman et al. 2023): s = t / (1 - t), infinite at 1.
+
+    Here scaled to preserve the variance, which by equation (1) changes no step: Euler's step along the path is that of
+    `ddim`.
+    """
+
+    labels: int = 1000
+    variance_preserving: bool = field(default=True, init=False)
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """s(t)."""
+        return t / (1 - t)
+
+    def time(self, ratio: Tensor) -> Tensor:
+        """t(s) = 1 / (1 + 1 / s)."""
+        return 1 / (1 + 1 / ratio)
+
+    def label(self, t: Tensor) -> Tensor:
+        """M t."""
+        return self.labels * t
+
+
+@dataclass(frozen=True, eq=False)
 class VE:
     """Variance exploding, x_t = x0 + s n, with the time warp s = s_max t^7 of Karras et al. (2022), eq. 5."""
 
