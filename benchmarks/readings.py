@@ -14,10 +14,10 @@ Arms, each with its own CPU minutes of one thread, whatever number of models tha
     categorical  the same with noise that replaces classes
 
 All are trained by turns in one process: the one that has used less CPU time makes the next step, so a busy machine
-slows all alike. What an arm minimises is what `sfumato train` would for these settings, with the rate of `Trained`. Each
-step draws a reader for each case. Scored are up to --cases test slices with at least one reader's mark, --members masks
-each at the size of the dataset: GED, matched IoU, the Dice of the mean with each reader, the CPU seconds of drawing.
-Intervals are of paired differences, patients drawn again.
+slows all alike. What an arm minimises is what `sfumato train` would for these settings, with the rates of
+`benchmarks/amortised.py`. Each step draws a reader for each case. Scored are up to --cases test slices with at least
+one reader's mark, --members masks each at the size of the dataset: GED, matched IoU, the Dice of the mean with each
+reader, the CPU seconds of drawing. Intervals are of paired differences, patients drawn again.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from sfumato.evenly import evenly
 from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.metrics.ensemble import ged, matched_iou
 from sfumato.networks.measure import count_parameters
-from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.seen import seen
+from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.task import last
 from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.training.data_order import Batch
@@ -70,6 +70,7 @@ class Arm(NamedTuple):
 
     @property
     def seconds(self) -> float:
+        """Of all of them."""
         return sum(trained.seconds for _, trained in self.models)
 
 
@@ -109,10 +110,10 @@ def draws_of(name: str, arm: Arm) -> dict[str, Draw]:
     """What an arm answers, by the name of each row of the table."""
     works = [work for work, _ in arm.models]
     if len(works) > 1:
-        return {name: lambda image, count, seed: torch.cat([drawn(work, image, 1, seed) for work in works])}
+        return {name: lambda image, _, seed: torch.cat([drawn(work, image, 1, seed) for work in works])}
     if name == "twin":
         return {
-            "twin, mask": lambda image, count, seed: drawn(works[0], image, 1, seed),
+            "twin, mask": lambda image, _, seed: drawn(works[0], image, 1, seed),
             "twin, views": views(works[0]),
         }
     return {name: lambda image, count, seed: drawn(works[0], image, count, seed)}
@@ -126,14 +127,14 @@ def drawn(work: Workload, image: Tensor, count: int, seed: int, turned: Sequence
     images = image.expand(count, *image.shape[1:])
     images = images if turned is None else turn_images(images, turned)
     seeds = [1000 * seed + number for number in range(count)]
-    known = None if turned else seen(model.process, network, images, None)
+    known = None if turned else seen(network, images, None, process=model.process)
     steps = draw_masks(model.process, network, model.sampler(), images, task.classes, seeds=seeds, known=known)
     shares = probabilities(last(steps).x0)
     return shares if turned is None else turn_back(shares, turned)
 
 
 def views(work: Workload) -> Draw:
-    def members(image: Tensor, count: int, seed: int) -> Tensor:
+    def members(image: Tensor, _count: int, seed: int) -> Tensor:
         turned = list(range(views_of(tuple(image.shape[2:]))))
         return drawn(work, image, len(turned), seed, turned)
 
@@ -219,7 +220,7 @@ def main() -> None:
             table.setdefault(name, []).append(scores)
             told = " | ".join(f"{value:.3f}" for value in np.nanmean(scores, 0))
             print(
-                f"| {name} | {seed} | {steps[name.split(',')[0]] if name not in steps else steps[name]} | {told} | {seconds:.1f} |",
+                f"| {name} | {seed} | {steps.get(name, steps.get('twin'))} | {told} | {seconds:.1f} |",
                 flush=True,
             )
     for other in options.beside:

@@ -14,7 +14,7 @@ from sfumato.commands import train
 from sfumato.data.dataset import Dataset
 from sfumato.experiment.journal import JOURNAL_FILE, Journal
 from sfumato.experiment.run import Run
-from sfumato.experiment.training_log import beside_twin, ended, following, judged
+from sfumato.experiment.training_log import beside_control, ended, following, judged
 from sfumato.recipe import load_recipe, merge, parse_recipe
 from sfumato.tasks.segment import Segment
 from sfumato.training.loop import Diverged
@@ -162,8 +162,11 @@ def test_the_best_values_are_told_with_their_control_and_their_place() -> None:
 
 def test_a_twin_is_laid_beside_its_model() -> None:
     dice = {"metric": "dice", "score": 0.8}
-    assert beside_twin(dice, {**dice, "score": 0.75}) == "beside its deterministic twin: Dice 0.8, the twin 0.75"
-    assert beside_twin(dice, {}) == beside_twin({}, {}) == ""
+    assert (
+        beside_control(dice, "twin", {**dice, "score": 0.75})
+        == "beside its deterministic twin: Dice 0.8, the twin 0.75"
+    )
+    assert beside_control(dice, "twin", {}) == beside_control({}, "ssn", {}) == ""
 
 
 @pytest.mark.parametrize(

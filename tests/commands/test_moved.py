@@ -40,7 +40,7 @@ def test_the_same_command_and_resume_go_on_in_another_place(dataset: Path, stayi
     train.segment(place, out=run, steps=2, batch=4, set=SETTINGS, twin=True)
     place = moved(place, tmp_path / "job2")
     train.segment(place, out=run, steps=3, batch=4, set=SETTINGS, twin=True)
-    assert Run(run).dataset == Run(run).twin.dataset == place
+    assert Run(run).dataset == Run(run).control("twin").dataset == place
     place = moved(place, tmp_path / "job3")
     with pytest.raises(UsageError, match="no longer at") as error:
         train.resume(run, until_steps=5)
@@ -50,7 +50,7 @@ def test_the_same_command_and_resume_go_on_in_another_place(dataset: Path, stayi
     result = train.resume(run, until_steps=5, dataset=place)
     assert result["step"] == result["twin"]["step"] == 5
     assert same_weights(run, staying) and same_weights(run / "twin", staying / "twin")
-    assert Run(run).dataset == Run(run).twin.dataset == place
+    assert Run(run).dataset == Run(run).control("twin").dataset == place
     assert train.resume(run)["step"] == 5, "it knows its place again"
 
 
@@ -80,7 +80,7 @@ def test_a_run_moves_with_its_own_dataset_and_its_twin(toy: Path, tmp_path: Path
     run = tmp_path / "there" / "run"
     result = train.resume(run, until_steps=2)
     assert result["step"] == result["twin"]["step"] == 2
-    assert Run(run).dataset == Run(run).twin.dataset == run / "dataset"
+    assert Run(run).dataset == Run(run).control("twin").dataset == run / "dataset"
 
 
 def test_files_beside_the_source_may_lie_in_another_folder(toy: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def _about_run(path: Path) -> dict[str, Any]:
         "steps": max((record["step"] for record in records), default=0),
         "minutes": round(max((record.get("seconds", 0.0) for record in records), default=0.0) / 60, 2),
         "last_validation": validations[-1] if validations else None,
-        "twin": run.twin.exists(),
+        "controls": list(run.controls),
         "model": _about_model(read_model(path), name=str(path)) if run.checkpoints.is_dir() else None,
     }
 
@@ -153,8 +153,8 @@ def _show_run(told: dict[str, Any]) -> dict[str, Any]:
     if last := told["last_validation"]:
         numbers = (f"{heading(name)} {shown_cell(last[name])}" for name in last if name not in NOT_A_METRIC)
         facts.append(("validation", f"{', '.join(numbers)} at step {last['step']}, the last one"))
-    if told["twin"]:
-        facts.append(("twin", "its deterministic twin is in twin/"))
+    words = {"twin": "its deterministic twin is in twin/", "ssn": "logits that are drawn, for as many steps, in ssn/"}
+    facts += [(name, words[name]) for name in told["controls"]]
     show_facts(facts, indent=2)
     return _more(told)
 

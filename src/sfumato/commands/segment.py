@@ -57,7 +57,7 @@ def segment(
     The same command again continues what was stopped. Under torchrun each process does a share of the images.
 
     Args:
-        model: A run folder or a model.safetensors. If the run has a deterministic twin, its masks go to OUT/twin.
+        model: A run folder or a model.safetensors. If the run has controls, their masks go to OUT/twin and OUT/ssn.
         source: An image, a volume, a folder of either, a DICOM series, or a dataset.
         more: Where several models are given, such as run-fold*, the source is the last one: each model draws as many
             members, and their mean decides.

@@ -13,7 +13,7 @@ from sfumato.experiment.training_log import following
 from sfumato.progress import say
 from sfumato.recipe import LabelKind, Pairs, PlanPreset, TaskKind
 from sfumato.verbs import train as verbs
-from sfumato.verbs.train import Length, Planned, Trained, Training
+from sfumato.verbs.train import Length, Planned, Trained, Training, parse_controls
 
 
 def segment(
@@ -33,6 +33,7 @@ def segment(
     images: Count | None = None,
     epochs: Positive | None = None,
     twin: bool = False,
+    controls: str | None = None,
     seed: Index | None = None,
     device: Device = "auto",
     dry_run: bool = False,
@@ -54,6 +55,7 @@ def segment(
         images: Length in images.
         epochs: Length in walks through the training images.
         twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
+        controls: What else to train for as many steps, in RUN/NAME: twin, ssn (readings in one call), or twin,ssn.
         seed: Of weights, data order and noise.
         device: Where to work.
         dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
@@ -64,6 +66,7 @@ def segment(
         init=init,
         settings=set or (),
         twin=twin,
+        controls=parse_controls(controls),
         changes=changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs),
     )
     return _train("segment", source, out, flags, training, device, dry_run=dry_run)

@@ -80,8 +80,9 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
         record_dataset(Run(folder), dataset, Dataset.open(dataset), origin=origin)
         write_recipe(Run(folder).recipe_file, run.recipe)
     say(f"{out.folder} goes on from step {step} of {run.folder}")
-    if run.twin.exists():
-        say(f"its twin stays behind: sfumato resume {run.twin.folder} --out {out.twin.folder} takes it along")
+    for name, control in run.controls.items():
+        taken = f"sfumato resume {control.folder} --out {out.control(name).folder}"
+        say(f"its {name} stays behind: {taken} takes it along")
 
 
 def _newest(run: Run) -> Path:

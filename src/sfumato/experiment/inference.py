@@ -305,7 +305,7 @@ class Draw:
         every, fitting = members_of(len(cases), count), max(1, DRAWN_AT_ONCE // math.prod(images.shape[2:]))
         members = _room_for(len(every), len(spec.mask_classes), images.shape[2:])
         films, done = dict[str, Trajectory](), 0
-        known = None if self.tta else seen(self.model.process, self.model.network, images, self.model.window)
+        known = None if self.tta else seen(self.model.network, images, self.model.window, process=self.model.process)
         for drawn in portions.each(every, partial(self, names, images, guesses, known=known), at_most=fitting):
             members[done : done + len(drawn.probability)] = drawn.probability
             done += len(drawn.probability)

@@ -7,7 +7,7 @@ from typing import Literal
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.resolve_steps import Steps
-from sfumato.experiment.run import TWIN, Model, load_model
+from sfumato.experiment.run import CONTROLS, TWIN, ControlName, Model, load_model
 from sfumato.experiment.sampling import Drawing, Passes
 from sfumato.progress import say
 from sfumato.tasks.task import Sampler
@@ -60,17 +60,16 @@ class MaskDrawing:
         facts |= {"twin": self.start.model.sha256} if self.start else {}
         return facts | ({"views": "yes"} if self.tta else {})
 
-    def of_twin(self, twin: Model) -> "MaskDrawing":
-        """The same for the deterministic twin: its one mask."""
-        return replace(
-            self, each=Drawing.of(twin, twin.sampler()), start=None, tta=False, count=1, sees_once=twin.sees_once
-        )
+    def of_control(self, control: Model) -> "MaskDrawing":
+        """The same for a control, drawn as it was trained: as many members, of the deterministic twin its one mask."""
+        count = 1 if control.recipe.process.kind == "none" else self.count
+        each = Drawing.of(control, control.sampler())
+        return replace(self, each=each, start=None, tta=False, count=count, sees_once=control.sees_once)
 
 
-def load_twin(run: Path, *, device: str) -> Model | None:
-    """The deterministic twin of a run, if it has one."""
-    twin = run / TWIN
-    return load_model(twin, device=device) if twin.is_dir() else None
+def load_controls(run: Path, *, device: str) -> dict[ControlName, Model]:
+    """The controls of a run, by name."""
+    return {name: load_model(run / name, device=device) for name in CONTROLS if (run / name).is_dir()}
 
 
 def check_start(start: StartKind, *, steps: Steps | None, grid: str | None) -> None:

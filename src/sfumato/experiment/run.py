@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -45,8 +45,14 @@ AVERAGED = "ema.safetensors"
 CHECKPOINTS = "checkpoints"
 """Folder inside a run that holds its checkpoints."""
 
-TWIN = "twin"
-"""Folder inside a run that holds its deterministic twin, itself a run, and inside predictions those of the twin."""
+ControlName = Literal["twin", "ssn"]
+"""Models that are trained beside a diffusion model of masks for as many steps: its deterministic twin, and logits that
+are drawn, in one call each."""
+
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
+TWIN: ControlName = "twin"
+"""Folder inside a run that holds its deterministic twin, itself a run, and inside predictions those of the twin; the
+same of other controls."""
 
 
 class Model(NamedTuple):
@@ -428,10 +434,14 @@ class Run:
         """The resolved recipe: every `auto` has become a number."""
         return parse_recipe(read_recipe(self.recipe_file), origin=str(self.recipe_file))
 
+    def control(self, name: ControlName) -> "Run":
+        """A control of it, which may not exist."""
+        return Run(self.folder / name)
+
     @property
-    def twin(self) -> "Run":
-        """Its deterministic twin, which may not exist."""
-        return Run(self.folder / TWIN)
+    def controls(self) -> "dict[ControlName, Run]":
+        """The controls that it has, by name."""
+        return {name: self.control(name) for name in CONTROLS if self.control(name).exists()}
 
     @property
     def record(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sfumato.data.manifest import SPLITS
 from sfumato.data.placement import size_words
 from sfumato.experiment.data_plan import Choice
 from sfumato.experiment.journal import Journal
-from sfumato.experiment.run import Run
+from sfumato.experiment.run import ControlName, Run
 from sfumato.local import Names, portable
 from sfumato.metrics.table import METRIC_TABLE, heading, is_better_lower, spelt_out
 from sfumato.plain import in_form, ours, read_list
@@ -212,14 +212,22 @@ def following(run: Run) -> str:
             return f"next: sfumato pair {folder} --out {out}"
 
 
-def beside_twin(own: Mapping[str, Any], twin: Mapping[str, Any]) -> str:
-    """A model's best score beside that of its deterministic twin; empty where one of them has none.
+def beside_control(own: Mapping[str, Any], name: ControlName, control: Mapping[str, Any]) -> str:
+    """A model's best score beside that of a control; empty where one of them has none.
 
     Args:
         own: what is known of the best checkpoints of the model.
-        twin: the same of the twin.
+        name: of the control.
+        control: the same of the control.
     """
-    if own.get("metric") != twin.get("metric") or "score" not in own:
+    if own.get("metric") != control.get("metric") or "score" not in own:
         return ""
-    name = _called(own["metric"])
-    return f"beside its deterministic twin: {name} {own['score']:.4g}, the twin {twin['score']:.4g}"
+    metric, (long, short) = _called(own["metric"]), _CONTROLS[name]
+    return f"beside {long}: {metric} {own['score']:.4g}, {short} {control['score']:.4g}"
+
+
+_CONTROLS: Mapping[ControlName, tuple[str, str]] = {
+    "twin": ("its deterministic twin", "the twin"),
+    "ssn": ("logits that are drawn (ssn)", "these"),
+}
+"""What controls are called in a sentence, and again in it."""

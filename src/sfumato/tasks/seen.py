@@ -180,17 +180,17 @@ class SeenImages:
 
 
 def seen(
-    process: Process, network: nn.Module | Network, images: Data, window: tuple[int, ...] | None
+    network: nn.Module | Network, images: Data, window: tuple[int, ...] | None, *, process: Process | None = None
 ) -> SeenImages | None:
     """The images as the network knows them, of each a mask; None for a network that looks at them in every call.
 
     Args:
-        process: whose states the network sees, or none.
         network: the network.
         images: (b, c, *space); those that follow each other and are equal are seen once.
         window: sides of a window in pixels; None: the whole image.
+        process: whose states the network sees; None where it surely does.
     """
-    once = _once(process, network, images.ndim - 2)
+    once = _once(network, process, images.ndim - 2)
     if once is None:
         return None
     rows, different = list[int](), list[int]()
@@ -201,7 +201,7 @@ def seen(
     return SeenImages(once, images[different], window or tuple(images.shape[2:]), tuple(rows))
 
 
-def _once(process: Process, network: nn.Module | Network, dimensions: int) -> Amortised | Stateless | None:
+def _once(network: nn.Module | Network, process: Process | None, dimensions: int) -> Amortised | Stateless | None:
     """The network as one that sees an image once, if it is such."""
     if isinstance(process, LowRankLogits):
         return Stateless(network, process.classes, dimensions)

@@ -345,11 +345,11 @@ def draw_masks(
         around: what is put around the whole denoiser, such as an audit of it.
     """
     window = tuple(images.shape[2:] if window is None else window)
-    known = seen(process, network, images, window) if known is None else known
+    known = seen(network, images, window, process=process) if known is None else known
     like = images.new_empty((len(images), classes, *(known.states.canvas if known else images.shape[2:])))
 
     def denoiser(each: Network) -> Denoise:
-        looking = known if each is network else seen(process, each, images, window)
+        looking = known if each is network else seen(each, images, window, process=process)
         sides = looking.states.size if looking else window
         at_once = piece_size(like.new_empty(1, 1, *Windows(tuple(like.shape[2:]), sides).size))
         inside = Denoiser(process, MicroBatches(looking.network if looking else each, at_once))

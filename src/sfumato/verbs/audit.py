@@ -13,7 +13,7 @@ from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN_ARM, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, measure_arms
 from sfumato.evaluation.audit.reading import ArmRow, Audit
 from sfumato.evenly import evenly
-from sfumato.experiment.mask_sampling import load_twin
+from sfumato.experiment.mask_sampling import load_controls
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval
@@ -94,7 +94,9 @@ def audit(
         raise UsageError(f"--members {members}", expected="1 or more")
     run, out, worker = Path(run), Path(out), set_up()
     model = _segmenter(run, device=worker)
-    arms = arms_of(model, load_twin(run, device=worker), calls=calls, members=members or model.recipe.sample.samples)
+    arms = arms_of(
+        model, load_controls(run, device=worker), calls=calls, members=members or model.recipe.sample.samples
+    )
     origin = Run(run).found_dataset() if source is None else Path(source)
     dataset = in_parts_of_one_size(_opened(origin, model), model.window)
     if model.window is not None:

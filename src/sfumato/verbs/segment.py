@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -20,9 +20,9 @@ from sfumato.errors import DataError, UsageError, listed, raise_together
 from sfumato.evaluation.postprocess_choice import Postprocess, PostprocessChoice, choose_postprocessing
 from sfumato.evaluation.review_order import ReviewOrder, order_review
 from sfumato.experiment.inference import Ensemble, joined, predict
-from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_twin, members, warm_start
+from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_controls, members, warm_start
 from sfumato.experiment.output_folder import output_folder
-from sfumato.experiment.run import TWIN, Model
+from sfumato.experiment.run import TWIN, ControlName, Model
 from sfumato.experiment.sampling import AS_TRAINED, Passes, Sampling
 from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, asked_by, own_shard
 from sfumato.experiment.source import beside_each_other
@@ -70,13 +70,13 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True)
 class Segmenter:
-    """A model that is ready to segment, with its twin if it has one: loaded once, used as often as wanted.
+    """A model that is ready to segment, with its controls if it has any: loaded once, used as often as wanted.
 
     Attributes:
         model: the model.
         path: where it came from.
         drawing: how the ensemble of each case is drawn.
-        twin: its deterministic twin.
+        controls: models that were trained beside it, such as its deterministic twin.
         others: models of other folds, whose members join the ensemble.
         guide: which weaker model guides, in the words of the person.
         postprocess: whether masks are repaired as validation chose.
@@ -85,7 +85,7 @@ class Segmenter:
     model: Model
     path: Path
     drawing: MaskDrawing
-    twin: Model | None = None
+    controls: Mapping[ControlName, Model] = field(default_factory=dict)
     others: tuple["Segmenter", ...] = ()
     guide: str | None = None
     postprocess: Postprocess = "none"
@@ -129,18 +129,25 @@ class Segmenter:
                 f"{path} was trained to generate images, not to segment them", remedy="sfumato generate ..."
             )
         check_start(start or loaded.recipe.sample.start, steps=sampling.steps, grid=sampling.grid)
-        twin = load_twin(path, device=str(loaded.device))
+        controls = load_controls(path, device=str(loaded.device))
         each = sampling.of(loaded, path, batch=batch, start=start)
         drawing = MaskDrawing(
             each=each,
-            start=warm_start(each.sampler, path, twin),
+            start=warm_start(each.sampler, path, controls.get(TWIN)),
             tta=tta,
             count=members(loaded, samples, tta=tta),
             seed=seed,
             batch=batch,
             sees_once=loaded.sees_once,
         )
-        return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide, postprocess=postprocess)
+        return cls(
+            model=loaded,
+            path=path,
+            drawing=drawing,
+            controls=controls,
+            guide=sampling.guide,
+            postprocess=postprocess,
+        )
 
     @property
     def paths(self) -> list[Path]:
@@ -229,16 +236,17 @@ class Segmenter:
         return choose_postprocessing(model, path, drawing, guide=self.guide, dry_run=dry_run)
 
     def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
-        """The model, and its twin, whose one mask has nobody to disagree with."""
+        """The model, and its controls."""
         order = partial(order_review, guide=self.guide, dry_run=dry_run)
         review = order(self.model, self.path, self.drawing) if dry_run and not self.others else self.review
         choice = self._chosen(self.model, self.path, self.drawing, dry_run=True) if dry_run else self.choice
         arms = [_Arm("", self.model, self.drawing, writing, review, choice, self.others)]
-        if self.twin is not None and not self.others:
-            drawing, less = self.drawing.of_twin(self.twin), writing.without("information")
-            review = order(self.twin, self.path / TWIN, drawing)
-            choice = self._chosen(self.twin, self.path / TWIN, drawing, dry_run=dry_run)
-            arms.append(_Arm(TWIN, self.twin, drawing, less, review, choice))
+        for name, control in {} if self.others else self.controls.items():
+            drawing = self.drawing.of_control(control)
+            written = writing if drawing.count > 1 else writing.without("information")  # nobody to disagree with
+            review = order(control, self.path / name, drawing)
+            choice = self._chosen(control, self.path / name, drawing, dry_run=dry_run)
+            arms.append(_Arm(name, control, drawing, written, review, choice))
         return arms
 
 
@@ -285,9 +293,9 @@ def segment(
     The same call again continues what was stopped. Under torchrun each process does a share of the images.
 
     Args:
-        model: a run folder, a model.safetensors, or a model that is loaded. If a run has a deterministic twin, the
-            masks of this go to OUT/twin. Or several, such as the runs of all folds: each draws as many members, and
-            their mean decides.
+        model: a run folder, a model.safetensors, or a model that is loaded. If a run has controls, such as its
+            deterministic twin, their masks go to OUT/twin and OUT/ssn. Or several, such as the runs of all folds: each
+            draws as many members, and their mean decides.
         source: an image, a volume, a folder of either, a DICOM series, or a dataset.
         out: the folder to write.
         samples: members of the ensemble; as the recipe says by default.
@@ -362,7 +370,7 @@ def segment(
 
 
 class _Arm(NamedTuple):
-    """One of the models whose masks are written: the diffusion model, in the output itself, or its twin."""
+    """One of the models whose masks are written: the diffusion model, in the output itself, or one of its controls."""
 
     name: str
     model: Model

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,12 +15,12 @@ from sfumato.experiment.dataset import rehearse_cases
 from sfumato.experiment.dataset_record import check_dataset, record_dataset
 from sfumato.experiment.plan import plan_training, preview
 from sfumato.experiment.pretrained import Start, resolve_init
-from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
+from sfumato.experiment.run import CONTROLS, TWIN, ControlName, Model, Run, load_model, write_recipe
 from sfumato.experiment.run_training import device_kind, work_on
 from sfumato.experiment.run_training import training as _training
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.experiment.trainer import TrainingResult, Validation
-from sfumato.experiment.training_log import beside_twin
+from sfumato.experiment.training_log import beside_control
 from sfumato.progress import say
 from sfumato.recipe import LENGTHS, PlanPreset, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
 from sfumato.training.processes import choose_device, is_first_here, own_device, process_group, rank, wait_for_all
@@ -28,14 +28,15 @@ from sfumato.training.signals import going_on_later
 
 _Result = TypeVar("_Result")
 
-AS_TWIN = {
-    "process": {"kind": "none", "prediction": "logits"},
-    "train.recycle": 0,
-    "train.self_condition": 0,
-    "sample.start": "noise",
-    "loss.cross_entropy": 0,
+_STATELESS = {"train.recycle": 0, "train.self_condition": 0, "sample.start": "noise", "loss.cross_entropy": 0}
+"""Nothing that is made of a noisy state."""
+
+AS_CONTROL: Mapping[ControlName, Mapping[str, Any]] = {
+    "twin": {"process": {"kind": "none", "prediction": "logits"}, **_STATELESS},
+    "ssn": {"process": {"kind": "ssn"}, "loss.process": 1, "loss.dice": 0, **_STATELESS},
 }
-"""What turns a recipe into that of its twin: no noisy state, nothing that is made of one, cross-entropy as its loss."""
+"""What turns a recipe into that of a control: no noisy state; cross-entropy, or the likelihood of whole masks, as its
+loss."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,22 @@ class Trained:
     Attributes:
         folder: the run folder.
         result: steps, images, minutes, the best validation and where its weights are.
-        twin: the same of the deterministic twin; None without one.
+        controls: the same of each control by its name, such as the deterministic twin.
     """
 
     folder: Path
     result: TrainingResult
-    twin: TrainingResult | None = None
+    controls: Mapping[ControlName, TrainingResult] = field(default_factory=dict)
+
+    @property
+    def twin(self) -> TrainingResult | None:
+        """The result of the deterministic twin; None without one."""
+        return self.controls.get(TWIN)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Both as plain values; the twin's under `twin`."""
-        summary = self.result.to_dict()
-        if self.twin is not None:
-            summary[TWIN] = self.twin.to_dict()
-        return summary
+        """All as plain values; those of controls under their names."""
+        return {**self.result.to_dict(), **{name: result.to_dict() for name, result in self.controls.items()}}
 
     def model(self, device: str = "cpu") -> Model:
         """The trained model: its averaged weights, at their best."""
@@ -96,7 +99,9 @@ class Training:
         init: start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         settings: over the recipe, in words as on the command line: "train.batch=8".
         changes: over these, values by dotted names: {"train.steps": 1000, "data.size": (64, 64)}.
-        twin: also train the deterministic twin of a segmentation model for as many steps, in RUN/twin.
+        twin: the control `twin`.
+        controls: models that are trained beside a segmentation model for as many steps, in RUN/NAME: twin, its
+            deterministic twin; ssn, logits that are drawn (`process.kind=ssn`), whole readings in one call.
     """
 
     recipe: Path | str | None = None
@@ -105,6 +110,13 @@ class Training:
     settings: Sequence[str] = ()
     changes: Mapping[str, Any] | None = None
     twin: bool = False
+    controls: Sequence[ControlName] = ()
+
+    @property
+    def all_controls(self) -> list[ControlName]:
+        """The controls that are wanted, in their order."""
+        wanted = {*self.controls, *([TWIN] if self.twin else [])}
+        return [name for name in CONTROLS if name in wanted]
 
     @property
     def all_changes(self) -> dict[str, Any]:
@@ -184,21 +196,21 @@ def iter_training(
     choose_device(device)
     run = Run(Path(out))
     wanted, start = _begun(task, run, reading, training)
-    twin = None
+    controls = dict[ControlName, TrainingResult]()
     with _at_work(run):
         result = yield from _training(wanted, run, Path(source), start)
-        if training.twin:
-            lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result.step}
-            baseline = load_recipe(
+        for name in training.all_controls:
+            lengths = {f"train.{length}": None for length in LENGTHS} | {"train.steps": result.step}
+            control = load_recipe(
                 task,
                 training.file,
                 settings=training.settings,
-                changes={**reading.changes(), **training.all_changes, **AS_TWIN, **lengths},
+                changes={**reading.changes(), **training.all_changes, **AS_CONTROL[name], **lengths},
                 beneath=start.words if start else None,
             )
-            twin = yield from _training(baseline, run.twin, run.dataset, start)
-            _compare(result, twin)
-    return Trained(run.folder, result, twin)
+            controls[name] = yield from _training(control, run.control(name), run.dataset, start)
+            _compare(result, name, controls[name])
+    return Trained(run.folder, result, controls)
 
 
 def plan(
@@ -268,7 +280,7 @@ def resume(
     dataset: Path | str | None = None,
     device: str = "auto",
 ) -> Trained:
-    """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
+    """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its controls too.
 
     Args:
         folder: the run folder; or one of its checkpoints, RUN/checkpoints/step-00001000 or RUN/checkpoints/best.
@@ -284,21 +296,21 @@ def resume(
     choose_device(device)
     resumed = _Resumed.of(Path(folder), out, dataset)
     wanted, run = length.of(resumed.run), resumed.run
-    twin = None
+    controls = dict[ControlName, TrainingResult]()
     with _at_work(resumed.out):
         if out is not None:
             run = _branched(run, resumed.checkpoint, resumed.out, resumed.dataset)
             wanted = length.of(run)
         result = _continued(run, wanted, resumed.dataset)
-        if run.twin.exists():
+        for name, control in run.controls.items():
             as_far = Length(until_steps=result.step)
-            twin = _continued(run.twin, as_far.of(run.twin), _dataset_of(run.twin, dataset))
-            _compare(result, twin)
-    return Trained(run.folder, result, twin)
+            controls[name] = _continued(control, as_far.of(control), _dataset_of(control, dataset))
+            _compare(result, name, controls[name])
+    return Trained(run.folder, result, controls)
 
 
-def _compare(own: TrainingResult, twin: TrainingResult) -> None:
-    if compared := beside_twin(own.best, twin.best):
+def _compare(own: TrainingResult, name: ControlName, control: TrainingResult) -> None:
+    if compared := beside_control(own.best, name, control.best):
         say(compared)
 
 
@@ -336,9 +348,22 @@ class _Resumed(NamedTuple):
         return cls(run, checkpoint, run if out is None else Run(Path(out)), _dataset_of(run, dataset))
 
 
+def parse_controls(words: str | None) -> list[ControlName]:
+    """What `--controls` names; None: nothing.
+
+    Raises:
+        UsageError: a word that is no control.
+    """
+    named = [word.strip() for word in (words or "").split(",") if word.strip()]
+    if unknown := [word for word in named if word not in CONTROLS]:
+        raise UsageError(f"--controls {', '.join(unknown)}", expected=f"{' or '.join(CONTROLS)}, or both with a comma")
+    return [name for name in CONTROLS if name in named]
+
+
 def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tuple[Recipe, Start | None]:
-    if training.twin and task != "segment":
-        raise UsageError("a twin of a model that makes images", expected="one of a segmentation model: of masks alone")
+    if training.all_controls and task != "segment":
+        finding = f"a control ({training.all_controls[0]}) of a model that makes images"
+        raise UsageError(finding, expected="one of a segmentation model: of masks alone")
     changes = {**reading.changes(), **training.all_changes}
     return resolve_init(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
 

@@ -95,7 +95,7 @@ def model(*settings: str) -> Model:
 
 
 def test_every_arm_says_what_it_costs() -> None:
-    arms = arms_of(model("sample.steps=4"), model("process.kind=none"), calls=[1, 2, 50], members=3)
+    arms = arms_of(model("sample.steps=4"), {"twin": model("process.kind=none")}, calls=[1, 2, 50], members=3)
     costs = {arm.name: arm.calls for arm in arms}
     assert costs == {
         RECOMMENDED: 12, "1 call": 3, "2 calls": 6, "50 calls": 150, TWIN_ARM: 1, MATCHED_ARM: 8, RANDOM: 12,
@@ -103,26 +103,28 @@ def test_every_arm_says_what_it_costs() -> None:
     }  # fmt: skip
     assert {arm.name for arm in arms if arm.tta} == {MATCHED_ARM}
     fewer = {
-        arm.name: arm.calls for arm in arms_of(model("sample.steps=2"), model("process.kind=none"), calls=[], members=2)
+        arm.name: arm.calls
+        for arm in arms_of(model("sample.steps=2"), {"twin": model("process.kind=none")}, calls=[], members=2)
     }
     assert fewer[MATCHED_ARM] == fewer[RECOMMENDED] == 4
-    assert TWIN_ARM not in {arm.name for arm in arms_of(model(), None, calls=[1], members=1)}
+    assert TWIN_ARM not in {arm.name for arm in arms_of(model(), {}, calls=[1], members=1)}
 
 
 def test_a_sampler_of_two_calls_a_step_has_the_steps_that_fit() -> None:
-    arms = arms_of(model("sample.sampler=heun", "sample.grid=log_snr"), None, calls=[1, 2, 4, 10], members=1)
+    arms = arms_of(model("sample.sampler=heun", "sample.grid=log_snr"), {}, calls=[1, 2, 4, 10], members=1)
     assert [arm.name for arm in arms[1:-2]] == ["1 call", "3 calls", "9 calls"]
 
 
 def test_a_deterministic_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="deterministic model: it has no noisy state"):
-        arms_of(model("process.kind=none"), None, calls=[1], members=1)
+    for process in ("{kind: none}", "{kind: ssn, classes: 2}"):
+        with pytest.raises(UsageError, match="it has no noisy state"):
+            arms_of(model(f"process={process}"), {}, calls=[1], members=1)
     with pytest.raises(UsageError, match="starts from its twin"):
-        arms_of(model("sample.start=twin"), None, calls=[1], members=1)
+        arms_of(model("sample.start=twin"), {}, calls=[1], members=1)
 
 
 def test_only_the_misled_arms_wrap_the_denoiser() -> None:
-    arms = {arm.name: arm for arm in arms_of(model(), None, calls=[1], members=2)}
+    arms = {arm.name: arm for arm in arms_of(model(), {}, calls=[1], members=2)}
     assert arms[RECOMMENDED].around(["a", "b"], 0)(copies) is copies
     shuffled = arms[SHUFFLED].around(["a", "b"], 0)(copies)
     assert isinstance(shuffled, ShuffledState) and shuffled.by == 2, "the members of another case, not of the same"

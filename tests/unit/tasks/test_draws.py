@@ -175,9 +175,17 @@ def test_the_loss_is_the_objective_at_the_stride_and_both_answers_at_full_size(p
     terms = made.loss(network(process), batch(1))
     full = [name for name in terms if name.startswith(("refined_", "own_"))]
     assert sorted(full) == ["own_cross_entropy", "own_dice", "refined_cross_entropy", "refined_dice"]
-    expected = terms["process"] + 0.5 * terms["dice"] + torch.stack([terms[name] for name in full]).sum(0)
+    weights = {name: 0.5 if name.endswith("dice") else 1.0 for name in full}
+    expected = terms["process"] + 0.5 * terms["dice"] + sum(weights[name] * terms[name] for name in full)
     torch.testing.assert_close(terms["loss"], expected.to(terms["loss"].dtype))
     assert all(value.isfinite().all() and len(value) == CASES for value in terms.values())
+
+
+def test_without_dice_in_the_objective_there_is_none_at_full_size() -> None:
+    terms = task(objective=Objective()).loss(network(), batch(1))
+    assert sorted(terms) == ["loss", "own_cross_entropy", "process", "refined_cross_entropy"]
+    expected = terms["process"] + terms["own_cross_entropy"] + terms["refined_cross_entropy"]
+    torch.testing.assert_close(terms["loss"], expected)
 
 
 def test_answers_at_full_size_cost_what_they_are() -> None:

@@ -2,10 +2,11 @@
 
 A diffusion model makes many calls for an image. So it is compared with itself at other numbers of calls, with its
 deterministic twin (the same network without a noisy state, trained for as long), and with the twin as an ensemble over
-views of the image with as many calls, up to the views that there are.
+views of the image with as many calls, up to the views that there are; and with logits that are drawn (`--controls
+ssn`), which give whole readings in one call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,14 +15,14 @@ from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.errors import UsageError
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
 from sfumato.experiment.inference import Twin
-from sfumato.experiment.run import Model
+from sfumato.experiment.run import ControlName, Model
 from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 
 _State = Literal["own", "random", "shuffled"]
 
-RECOMMENDED, TWIN_ARM, MATCHED_ARM = "recommended", "twin", "twin, views"
+RECOMMENDED, TWIN_ARM, MATCHED_ARM, SSN_ARM = "recommended", "twin", "twin, views", "ssn"
 RANDOM, SHUFFLED = "random state", "shuffled state"
 
 
@@ -67,24 +68,27 @@ class SamplingArm:
         )
 
 
-def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: int) -> list[SamplingArm]:
+def arms_of(
+    model: Model, controls: Mapping[ControlName, Model], *, calls: Sequence[int], members: int
+) -> list[SamplingArm]:
     """All arms, the recommended way first.
 
     Args:
         model: a diffusion model of masks.
-        twin: its deterministic twin, if it has one.
+        controls: its deterministic twin and its control of logits that are drawn, if it has them.
         calls: network calls of one mask, for the model at other numbers of them.
         members: of each ensemble of the model.
 
     Raises:
         UsageError: the model does not diffuse, or it starts from a twin that is not there.
     """
-    if model.recipe.process.kind == "none":
+    if model.recipe.process.kind in ("none", "ssn"):
         raise UsageError(
-            f"{model.name} is a deterministic model: it has no noisy state, and one call is all it makes",
-            expected="a diffusion model; its twin is audited beside it",
+            f"{model.name} is a model of process {model.recipe.process.kind}: it has no noisy state, and one call is "
+            "all it makes",
+            expected="a diffusion model; its controls are audited beside it",
         )
-    sampler = model.sampler()
+    sampler, twin, ssn = model.sampler(), controls.get("twin"), controls.get("ssn")
     if sampler.warm and twin is None:
         raise UsageError(f"{model.name} starts from its twin, which is not there", expected="a run folder with a twin")
     start = Twin(model=twin) if twin is not None and sampler.warm else None
@@ -93,6 +97,7 @@ def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: 
         best,
         *_counted(best, calls),
         *([] if twin is None else _twins(twin, best.calls)),
+        *([] if ssn is None else [SamplingArm(name=SSN_ARM, model=ssn, sampler=ssn.sampler(), members=members)]),
         replace(best, name=RANDOM, state="random"),
         replace(best, name=SHUFFLED, state="shuffled"),
     ]

@@ -14,7 +14,7 @@ from sfumato.evaluation.masks.label_encoding import LabelEncoding, decide_coding
 from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, model_name, read_predictions
 from sfumato.evaluation.masks.references import References, read_references, values_of
 from sfumato.evaluation.masks.scoring import CaseScores, ScoringItem, ScoringProtocol, UnitScores, score_unit
-from sfumato.experiment.run import TWIN
+from sfumato.experiment.run import CONTROLS
 from sfumato.files import matching_below
 from sfumato.metrics.ensemble import Among
 from sfumato.metrics.masks import METRICS, Empty
@@ -150,11 +150,11 @@ def _arms(folder: Path, truth: References, against: Sequence[Path], missing: Mis
 
 
 def _other_folders(folder: Path, against: Sequence[Path], *, first: str) -> dict[str, Path]:
-    """The folders of the twin, where there is one, and of the other models by what these are called."""
+    """The folders of its controls, where there are any, and of the other models by what these are called."""
     others = dict[str, Path]()
-    twin = folder / TWIN
-    if is_of_segment(folder) and is_of_segment(twin):
-        others[model_name(twin)] = twin
+    for control in [folder / name for name in CONTROLS] if is_of_segment(folder) else []:
+        if is_of_segment(control):
+            others[model_name(control)] = control
     for other in against:
         name = other.resolve().name
         if name in {first, *others}:

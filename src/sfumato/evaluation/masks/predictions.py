@@ -32,6 +32,9 @@ Missing = Literal["refuse", "leave-out", "empty"]
 DIFFUSION, DETERMINISTIC = "diffusion", "deterministic twin"
 """What models of `sfumato segment` are called."""
 
+_BY_PROCESS = {"none": DETERMINISTIC, "ssn": "ssn"}
+"""What those are called that do not diffuse."""
+
 _MAPS = {"probability": "probability", "uncertainty_map": "uncertainty"}
 """Columns of the manifest with maps, and the folders of their files."""
 
@@ -89,7 +92,7 @@ def model_name(folder: Path) -> str:
     """What the model of a folder is called when nothing else is said."""
     if not is_of_segment(folder):
         return folder.resolve().name
-    return DETERMINISTIC if _about(folder).process == "none" else DIFFUSION
+    return _BY_PROCESS.get(_about(folder).process or "", DIFFUSION)
 
 
 def read_predictions(

@@ -21,6 +21,7 @@ WAYS = (
     ("recommended", "as the recipe samples"),
     ("call", "the same model with so many calls for each member"),
     ("twin", "the deterministic twin: the same network without a noisy state"),
+    ("ssn", "logits that are drawn (ssn): as many members, in one pass over the image"),
     ("views", "the twin over flipped and turned views, with as many calls as the model"),
     ("random", "shown noise in place of its own state"),
     ("shuffled", "shown the state of another case"),
