@@ -42,8 +42,11 @@ COVERAGE_LEVELS = (50, 80, 95)
 _BINS = 5
 """Of the probability of presence."""
 
-_Volumes = Integer[np.ndarray, " n"]
-"""Pixels of one class in each of n masks."""
+_OfMembers = Integer[np.ndarray, " members"]
+"""Pixels of one class in the mask of each member."""
+
+_OfReaders = Integer[np.ndarray, " readers"]
+"""Pixels of one class in the mask of each reader."""
 
 _Images = Float[np.ndarray, " images"]
 """A share in [0, 1] for each image."""
@@ -63,7 +66,7 @@ class PresenceBins(NamedTuple):
     readers: Float[np.ndarray, " bins"]
 
 
-def reader_coverage(members: _Volumes, readers: _Volumes, *, level: int) -> float:
+def reader_coverage(members: _OfMembers, readers: _OfReaders, *, level: int) -> float:
     """Share of the readers whose volume lies in the members' central interval, equation (2), in [0, 1].
 
     Args:

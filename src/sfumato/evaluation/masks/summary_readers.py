@@ -19,7 +19,7 @@ from sfumato.metrics.table import GROUPS, METRIC_TABLE
 BESIDE_READERS = (*GROUPS["Readers"], *GROUPS["Size and presence"])
 """Numbers that compare an ensemble with several readers."""
 
-MARKED, ALL_EMPTY = "marked", "all_empty"
+_MARKED, _ALL_EMPTY = "marked", "all_empty"
 """Cases in which a reader marks something, and those that every reader left empty."""
 
 
@@ -31,7 +31,7 @@ def split_by_marks(table: ModelScores, groups: Sequence[str] | None) -> dict[str
         groups: whose each case is; None where nobody is known.
 
     Returns:
-        For `MARKED` and `ALL_EMPTY` the number of cases, each number as an `Interval` or None, and of the second kind
+        For `marked` and `all_empty` the number of cases, each number as an `Interval` or None, and of the second kind
         in how many cases the mask and some member claim something, and the share of the members that do.
     """
     several = _with_several_readers(table)
@@ -41,8 +41,8 @@ def split_by_marks(table: ModelScores, groups: Sequence[str] | None) -> dict[str
     marked = np.array([case is not None and case.marking_readers > 0 for case in several])
     empty = known & ~marked
     return {
-        MARKED: {"cases": int(marked.sum()), **_means(table, marked, groups)},
-        ALL_EMPTY: {"cases": int(empty.sum()), **_claims(table, empty, groups), **_means(table, empty, groups)},
+        _MARKED: {"cases": int(marked.sum()), **_means(table, marked, groups)},
+        _ALL_EMPTY: {"cases": int(empty.sum()), **_claims(table, empty, groups), **_means(table, empty, groups)},
     }
 
 
