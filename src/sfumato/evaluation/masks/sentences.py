@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sfumato.evaluation.masks.sentences_readers import reader_sentences
+from sfumato.evaluation.masks.sentences_readers import all_empty_sentences, reader_sentences
 from sfumato.metrics.table import METRIC_TABLE
 from sfumato.wording import counted
 
@@ -29,7 +29,7 @@ def mask_sentences(summary: _Told) -> list[str]:
     _, arm = _first(summary)
     if _is_constant(arm) and arm["dice"] is not None:
         nothing = f"{arm['constant_mask']['told']}. Nothing else follows from its masks."
-        return [_mean_dice(summary), nothing, *_presence(summary)]
+        return [_mean_dice(summary), nothing, *_presence(summary), *all_empty_sentences(summary)]
     return [
         *_overlap(summary),
         *_differences(summary),

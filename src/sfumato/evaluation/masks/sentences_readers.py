@@ -26,7 +26,24 @@ def reader_sentences(summary: _Told) -> Iterator[str]:
     yield from _differences(summary, name)
     yield from _coverage(arm)
     yield from _presence(arm)
-    yield from _all_empty(name, arm)
+    yield from all_empty_sentences(summary)
+
+
+def all_empty_sentences(summary: _Told) -> Iterator[str]:
+    """Cases that no reader marked, where there are some: they are at distance 0 for a model that marks nothing."""
+    name, arm = next(iter(summary["arms"].items()))
+    split = arm.get("by_marks")
+    if not split or not split["all_empty"]["cases"]:
+        return
+    empty, marked = split["all_empty"], split["marked"]
+    told = (
+        f"In {counted(empty['cases'], 'case')} no reader marked anything: the mask of {name} claims something in "
+        f"{empty['false_alarms']}, {empty['members_with_false_alarm']['mean']:.1%} of its members do, and GED² (V) is "
+        f"{empty['means']['ged_v']['mean']:.3f}"
+    )
+    if marked["cases"]:
+        told += f"; in the {counted(marked['cases'], 'case')} with a mark it is {marked['means']['ged_v']['mean']:.3f}"
+    yield told + "."
 
 
 def _distance(summary: _Told, arm: _Told) -> str:
@@ -120,19 +137,3 @@ def _presence(arm: _Told) -> Iterator[str]:
                 f"where drawing from the readers would have {of_class['presence_brier_exact']:.3f}; calibration error "
                 f"{presence['ece']:.3f}."
             )
-
-
-def _all_empty(name: str, arm: _Told) -> Iterator[str]:
-    """Cases that no reader marked, where there are some: they are at distance 0 for a model that marks nothing."""
-    split = arm.get("by_marks")
-    if not split or not split["all_empty"]["cases"]:
-        return
-    empty, marked = split["all_empty"], split["marked"]
-    told = (
-        f"In {counted(empty['cases'], 'case')} no reader marked anything: the mask of {name} claims something in "
-        f"{empty['false_alarms']}, {empty['members_with_false_alarm']['mean']:.1%} of its members do, and GED² (V) is "
-        f"{empty['means']['ged_v']['mean']:.3f}"
-    )
-    if marked["cases"]:
-        told += f"; in the {counted(marked['cases'], 'case')} with a mark it is {marked['means']['ged_v']['mean']:.3f}"
-    yield told + "."
