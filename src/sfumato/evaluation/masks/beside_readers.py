@@ -60,15 +60,15 @@ def score_beside_readers(
         targets: what is scored by itself.
         classes: number of classes with the background.
         pixels: number of pixels of the image.
-        probability: of the classes (classes, n) at the pixels of which every reader says something; None where not
-            known. Of a single member it decides how probable it is that a target is there at all.
+        probability: of the classes (classes, n) at the pixels of which every reader says something, where a single
+            member has one: it says how probable it is that a target is there at all. None: the members say it.
     """
     drawn, true = (np.stack([_volumes(masks, target) for target in targets]) for masks in (members, readers))
-    single = probability if len(members) == 1 else None
-    likely = (drawn > 0).mean(axis=1) if single is None else np.array([_largest(single, each) for each in targets])
-    there = (true > 0).mean(axis=1)
+    likely, there = (drawn > 0).mean(axis=1), (true > 0).mean(axis=1)
+    if probability is not None:
+        likely = np.array([_largest(probability, target) for target in targets])
     by_target = _coverage(drawn, true)
-    by_target |= _presence(likely, there, members=len(members) if single is None else None)
+    by_target |= _presence(likely, there, members=len(members) if probability is None else None)
     return BesideReaders(
         numbers=_as_distributions(members, readers, classes=classes, pixels=pixels),
         by_target=by_target,

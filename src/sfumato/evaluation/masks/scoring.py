@@ -255,14 +255,14 @@ def _beside_readers(
 ) -> BesideReaders:
     """The ensemble beside the readers; without an ensemble the mask is its only member."""
     drawn, true = _where_any(readings, members)
-    said = readings.said.all(axis=0)
+    single = probability if len(members) == 1 else None
     return score_beside_readers(
         drawn,
         true,
         targets=manner.targets,
         classes=readings.classes,
         pixels=members[0].size,
-        probability=None if probability is None else probability[:, said],
+        probability=None if single is None else single[:, readings.said.all(axis=0)],
     )
 
 
