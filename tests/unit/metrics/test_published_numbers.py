@@ -72,6 +72,7 @@ def mean(measure: Callable[[np.random.Generator], float], *, cases: int = CASES)
     return float(np.mean([measure(random) for _ in range(cases)]))
 
 
+@pytest.mark.slow
 def test_rectangular_matching_grows_with_the_number_of_members() -> None:
     """A sampler that draws from the population of the readers: 100 of its masks are no better than 4."""
     counts = (4, 16, 100)
@@ -109,6 +110,7 @@ def test_two_empty_masks_that_are_far_apart_reward_the_empty_answer() -> None:
     assert of(True, 1.0) > 3 * of(False, 1.0), "ours: the empty answer is far off"
 
 
+@pytest.mark.slow
 def test_a_distance_without_the_number_of_members_says_nothing() -> None:
     """The same sampler, which draws from the readers themselves, at 2, 4 and 16 members."""
 
@@ -124,6 +126,7 @@ def test_a_distance_without_the_number_of_members_says_nothing() -> None:
     assert of(2, "v") > 6 * of(16, "v") and abs(of(2, "u")) < 0.02
 
 
+@pytest.mark.slow
 def test_few_members_cannot_cover_what_a_level_promises() -> None:
     """An exact sampler: drawing from the population of the readers, with 4, 16 and 40 members, at 95 %."""
     counts = (4, 16, 40)
@@ -199,6 +202,7 @@ def test_the_best_of_many_checkpoints_on_the_test_set_flatters() -> None:
     assert measured[0] == pytest.approx(0.7, abs=0.003) and measured[1] > 0.715
 
 
+@pytest.mark.slow
 def test_slices_are_not_patients() -> None:
     """Two models that are equally good on patients: how often 95 % intervals of the difference leave 0 out."""
     random = np.random.default_rng(0)
