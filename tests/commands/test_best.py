@@ -1,13 +1,16 @@
 """Two best checkpoints of a run: both are kept, can be chosen, and the model says which it is."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from sfumato.commands import exchange, info, train
+from sfumato.data.dataset import Dataset
 from sfumato.experiment.run import load_guide, load_model
 from sfumato.tasks.segment import Segment
 from sfumato.training.checkpoint import newest
@@ -69,3 +72,29 @@ def test_a_segmenter_is_validated_by_its_loss_too(segment_run: Path) -> None:
 def test_a_generator_has_one_by_distance_beside_that_by_loss(generate_run: Path) -> None:
     names = {path.name for path in (generate_run / "checkpoints").iterdir() if path.is_file()}
     assert names == {"best", "best-kid", "last"}
+
+
+def with_other_masks(dataset: Path, folder: Path, split: str) -> Path:
+    """A copy of a dataset in which background and object of one split changed places."""
+    shutil.copytree(dataset, folder)
+    masks = np.load(folder / "masks.npy", mmap_mode="r+")
+    rows = Dataset.open(folder).rows(split)
+    assert rows
+    masks[rows] = np.where(masks[rows] < 2, 1 - masks[rows], masks[rows])
+    masks.flush()
+    return folder
+
+
+def validations(dataset: Path, run: Path) -> tuple[str, list[dict[str, float]]]:
+    """The best step of a training, and what was measured at each validation."""
+    train.segment(dataset, out=run, steps=8, batch=4, set=SETTINGS)
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    measured = [{**each, "seconds": 0} for each in records if each["kind"] == "validate"]
+    return (run / "checkpoints" / "best").read_text(), measured
+
+
+def test_masks_of_the_test_split_choose_no_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    found = validations(dataset, tmp_path / "run")
+    assert validations(with_other_masks(dataset, tmp_path / "tested", "test"), tmp_path / "same") == found
+    other = with_other_masks(dataset, tmp_path / "validated", "validation")
+    assert validations(other, tmp_path / "other") != found, "those of the validation split do"

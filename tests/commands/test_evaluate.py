@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from sfumato.data.formats.image import write_image
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.masks import evaluate as measuring
 from sfumato.local import found
+from sfumato.reporting.content import Table
+from sfumato.reporting.reading import DASH
+from sfumato.reporting.sections.beside_readers import marks_table
 from sfumato.reporting.sections.scores import scores_section
 
 SIDE = 32
@@ -271,6 +275,140 @@ def test_ensembles_readers_and_the_order_of_review(tmp_path: Path, readers: Path
     titles = [getattr(block, "title", "") for block in (*section.headline, *section.blocks)]
     assert {"Overlap", "Found at all?", "The readers among themselves", "Error found by review"} <= set(titles)
     assert "Do the probabilities mean what they say?" in titles and section.reading == tuple(result["reading"])
+
+
+def drawn_of(folder: Path, members: Mapping[str, list[np.ndarray]]) -> Path:
+    """Ensembles in the folder of a model."""
+    return ensemble(folder, members, doubt={name: k / 10 for k, name in enumerate(members)})
+
+
+@pytest.fixture
+def patients_with_readers(tmp_path: Path) -> Path:
+    """Eight cases of four patients; the readers of the first six draw 8, 8, 6 and nothing, of the last two nothing."""
+    folder = tmp_path / "read"
+    by_reader = [[square(8)] * 6, [square(8)] * 6, [square(8, side=6)] * 6, [EMPTY] * 6]
+    for reader, masks in enumerate(by_reader, start=1):
+        folder_of(folder / "masks" / str(reader), dict(zip(names(8), [*masks, EMPTY, EMPTY], strict=True)))
+    folder_of(folder / "images", dict.fromkeys(names(8), EMPTY))
+    columns = ",".join(f"mask{reader}" for reader in range(1, 5))
+    lines = [f"id,image,{columns},patient"]
+    for place, name in enumerate(names(8)):
+        masks = ",".join(f"masks/{reader}/{name}.png" for reader in range(1, 5))
+        lines.append(f"{name},images/{name}.png,{masks},p{place // 2}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def as_the_readers(count: int, *, claims: int = 0) -> dict[str, list[np.ndarray]]:
+    """Members in the proportions of the readers of `patients_with_readers`; some claim something where none does."""
+    cycle = [square(8), square(8), square(8, side=6), EMPTY]
+    members = {name: [cycle[k % 4] for k in range(count)] for name in names(6)}
+    nothing = [square(8)] * claims + [EMPTY] * (count - claims)
+    return members | dict.fromkeys(names(8)[6:], nothing)
+
+
+def test_cases_that_no_reader_marked_are_told_apart(tmp_path: Path, patients_with_readers: Path) -> None:
+    ours = drawn_of(tmp_path / "ours", as_the_readers(8, claims=6))
+    theirs = drawn_of(tmp_path / "theirs", {name: [square(8)] * 8 for name in names(6)} | as_the_empty(8))
+    result = evaluate.masks(ours, patients_with_readers, out=tmp_path / "out", against=[theirs])
+    split = result["arms"]["diffusion"]["by_marks"]
+    marked, empty = split["marked"], split["all_empty"]
+    assert (marked["cases"], empty["cases"]) == (6, 2)
+    assert marked["means"]["ged_v"]["mean"] == pytest.approx(0, abs=1e-6)
+    share = 6 / 8
+    assert empty["means"]["ged_v"]["mean"] == pytest.approx(2 * share - 2 * share * (1 - share), abs=1e-6)
+    assert empty["false_alarms"] == empty["false_alarms_of_some_member"] == 2
+    assert empty["members_with_false_alarm"]["mean"] == pytest.approx(share)
+    silent = result["arms"]["theirs"]["by_marks"]["all_empty"]
+    assert silent["means"]["ged_v"]["mean"] == silent["false_alarms"] == silent["members_with_false_alarm"]["mean"] == 0
+    overall = result["arms"]["diffusion"]["ged_v"]["mean"]
+    assert overall == pytest.approx(empty["means"]["ged_v"]["mean"] * 2 / 8, abs=1e-6)
+    over_all, where_marked = (result[each]["theirs"]["ged_v"] for each in ("differences", "differences_where_marked"))
+    assert where_marked["high"] < 0 < over_all["mean"]
+    assert any("In 2 cases no reader marked anything" in sentence for sentence in result["reading"])
+    shown = marks_table(result)
+    assert shown is not None and ("all readers empty", "theirs, M = 8, R = 4", "2") in {row[:3] for row in shown.rows}
+
+
+def as_the_empty(count: int) -> dict[str, list[np.ndarray]]:
+    """Members that mark nothing where no reader does."""
+    return dict.fromkeys(names(8)[6:], [EMPTY] * count)
+
+
+def test_size_and_presence_beside_the_readers(tmp_path: Path, patients_with_readers: Path) -> None:
+    """Sorted sizes of eight members: 0 0 36 36 64 64 64 64; at 50 % from the second to the seventh (k = 2)."""
+    ours = drawn_of(tmp_path / "ours", as_the_readers(8))
+    narrow = drawn_of(tmp_path / "narrow", {name: [square(8, side=7)] * 8 for name in names(6)} | as_the_empty(8))
+    result = evaluate.masks(ours, patients_with_readers, out=tmp_path / "out", against=[narrow])
+    arm, other = result["arms"]["diffusion"], result["arms"]["narrow"]
+    of_64, of_36, of_0 = 3 / 5, 3 / 3, 1 / 3  # shares of the ranks 4..8, 2..4 and 0..2 that lie in 2..6
+    expected = (2 * of_64 + of_36 + of_0) / 4
+    assert arm["reader_coverage_50"]["mean"] == pytest.approx(expected) and arm["reader_coverage_50"]["cases"] == 6
+    assert arm["reader_coverage_50_exact"]["mean"] == pytest.approx(5 / 9, abs=1e-6)
+    assert other["reader_coverage_95"]["mean"] == 0
+    assert result["differences"]["narrow"]["reader_coverage_50"]["low"] > 0
+    of_class = arm["per_class"]["foreground"]
+    assert of_class["reader_coverage_50"] == pytest.approx(expected)
+    assert arm["presence_gap"]["mean"] == pytest.approx(0)
+    assert other["presence_gap"]["mean"] == pytest.approx(1 / 4 * 6 / 8)
+    assert arm["presence_brier"]["mean"] == pytest.approx(3 / 16 * 6 / 8)
+    assert other["presence_brier"]["mean"] == pytest.approx(1 / 4 * 6 / 8)
+    assert arm["presence_brier_exact"]["mean"] == pytest.approx(3 / 16 * 9 / 8 * 6 / 8, abs=1e-6)
+    assert (arm["presence_ece"], other["presence_ece"]) == (0, pytest.approx(1 / 4 * 6 / 8))
+    assert of_class["presence_beside_readers"]["bins"]["images"] == [2, 0, 0, 6, 0]
+    told = " ".join(result["reading"])
+    assert "hold" in told and "was called 56% probable on average, and 56% of the readings have it" in told
+    assert "diffusion minus narrow beside the readers, on the same cases, with 95 % intervals over patients" in told
+
+
+def test_the_number_of_members_and_readers_stands_beside_every_distance(
+    tmp_path: Path, patients_with_readers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers that depend on it are compared at one number only, or with a single mask: the same answer any time."""
+    ours = drawn_of(tmp_path / "ours", as_the_readers(8))
+    fewer = drawn_of(tmp_path / "fewer", as_the_readers(4))
+    alone = folder_of(tmp_path / "alone", {name: members[0] for name, members in as_the_readers(4).items()})
+    result = evaluate.masks(ours, patients_with_readers, out=tmp_path / "out", against=[fewer, alone])
+    differences = result["differences"]
+    for name in ("ged_v", "hm_iou", "reader_coverage_80", "presence_brier"):
+        assert differences["fewer"][name] is None and differences["fewer"]["ged_u"] is not None
+    assert differences["alone"]["ged_v"]["mean"] < 0 and differences["alone"]["ged_u"] is None
+    told = " ".join(result["reading"])
+    assert "with 8 members beside 4 readers" in told and "diffusion and fewer have 8 and 4 members" in told
+    assert "diffusion and alone have" not in told
+    assert [(result["arms"][arm]["members"]) for arm in result["arms"]] == [8, 4, 1] and result["readers"] == 4
+    shown = capsys.readouterr()
+    assert "fewer, M = 4, R = 4" in shown.out + shown.err and "alone, M = 1, R = 4" in shown.out + shown.err
+    counts = {(row["arm"], row["members"], row["readers"]) for row in rows(tmp_path / "out" / "scores.csv")}
+    assert counts == {("diffusion", "8", "4"), ("fewer", "4", "4"), ("alone", "1", "4")}
+    section = scores_section(tmp_path / "out")
+    tables = {block.title: block for block in section.blocks if isinstance(block, Table)}
+    shown_readers = next(table for title, table in tables.items() if title.startswith("Readers:"))
+    assert shown_readers.columns[1:4] == ("diffusion, M = 8, R = 4", "fewer, M = 4, R = 4", "alone, M = 1, R = 4")
+    cells = {row[0]: row[4:6] for row in shown_readers.rows}
+    assert cells["GED² (V)"][0] == DASH != cells["GED² (V)"][1] and cells["GED² (U)"][0] != DASH
+    assert not {"members", "readers"} & {row[0] for table in tables.values() for row in table.rows}
+    assert "Is it there at all?" in tables
+
+
+def test_no_vote_of_the_readers_is_a_reference(tmp_path: Path, readers: Path) -> None:
+    """What both readers have is the vote whose ties are background: against each of them it is half right."""
+    inner = folder_of(tmp_path / "inner", dict.fromkeys(names(6), square(8, side=6)))
+    result = evaluate.masks(inner, readers, out=tmp_path / "out")
+    assert result["arms"]["inner"]["dice"]["mean"] == pytest.approx((2 * 36 / (36 + 64) + 1) / 2)
+    probability = result["arms"]["inner"]["per_class"]["foreground"]["presence_beside_readers"]["probability"]
+    assert probability == 1, "a single mask without probabilities is there or not"
+
+
+def test_a_single_mask_with_probabilities_says_how_probable_presence_is(tmp_path: Path, readers: Path) -> None:
+    """The largest probability of a pixel; the members' folder is not there."""
+    drawn = {name: [square(8), square(8), square(8), EMPTY] for name in names(6)}
+    predictions = drawn_of(tmp_path / "predictions", drawn)
+    shutil.rmtree(predictions / "members")
+    arm = evaluate.masks(predictions, readers, out=tmp_path / "out")["arms"]["diffusion"]
+    assert arm["members"] == 1
+    assert arm["presence_brier"]["mean"] == pytest.approx((1 - 0.75) ** 2, abs=1e-4)
+    assert arm["presence_brier_exact"]["mean"] == 0
 
 
 def test_maps_that_are_gone_are_said(tmp_path: Path, readers: Path) -> None:

@@ -11,9 +11,9 @@ Against several readers Y of the same image the members S are compared as distri
     GED^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y')            (Székely and Rizzo 2013; Kohl et al. 2018)      (3)
 
 The readers are taken as the whole target: E d(Y, Y') runs over all pairs. Averaging d(S, S') over all pairs too, each
-member with itself included, gives the V-statistic found in the literature; even a perfect sampler of N members has
-GED^2 = E d(Y, Y') / N there, so a value means nothing without N and this floor. The U-statistic leaves the pairs of a
-member with itself out: 0 for a perfect sampler at every N >= 2, at times slightly below.
+member with itself included, gives the V-statistic found in the literature; even a perfect sampler of M members has
+GED^2 = E d(Y, Y') / M there, so a value means nothing without M and this floor. The U-statistic leaves the pairs of a
+member with itself out: 0 for a perfect sampler at every M >= 2, at times slightly below. Two empty masks are 0 apart.
 
 The collective insight of Rahman et al. (CIMD, CVPR 2023) combines, for each class,
 
@@ -65,7 +65,7 @@ class Ged(NamedTuple):
         u: U-statistic in the members; nan with a single member.
         floor: the V-statistic that a perfect sampler has with this number of members.
         diversity: mean distance of two different members; nan with a single member.
-        members: number of members N, without which `v` cannot be read.
+        members: number of members M, without which `v` cannot be read.
         readers: number of readers.
     """
 
@@ -212,8 +212,14 @@ def ged(members: _Masks, readers: Readers, *, classes: int) -> Ged:
 def matched_iou(members: _Masks, readers: Readers, *, classes: int) -> float:
     """HM-IoU: mean IoU of the best one-to-one matching of members with readers, in [0, 1].
 
-    Both sides are repeated to the least common multiple of their numbers. A perfect sampler stays below 1 at any
-    finite number of members.
+    Both sides are repeated to the least common multiple of their numbers (the square form), so that every member and
+    every reader counts alike. The rectangular form matches the smaller side alone: with many members each reader finds
+    one that is near, and the others cost nothing. A perfect sampler stays below 1 at any finite number of members.
+
+    Args:
+        members: class-index masks of the ensemble.
+        readers: class-index masks of the readers of the same image.
+        classes: number of classes with the background.
     """
     count = math.lcm(len(members), len(readers))
     iou = _pairwise_iou(members, readers, classes=classes)

@@ -80,6 +80,7 @@ class Metric:
         group: of scores of masks, the question that they answer.
         within: whether it holds at a tolerance, which its title tells.
         by_group: whether tables of groups of cases on the console show it.
+        equal_members: whether ensembles are compared by it at equal numbers of members only.
         score: of masks, how it is computed.
     """
 
@@ -93,7 +94,36 @@ class Metric:
     group: str = ""
     within: bool = False
     by_group: bool = False
+    equal_members: bool = False
     score: OfCounts | OfPair | None = None
+
+
+def _reader_coverage(level: int) -> Metric:
+    """The share of readers within the members' central interval of a level, in per cent."""
+    return Metric(
+        of="case",
+        title=f"reader coverage {level} %",
+        unit="share",
+        better="neither",
+        meaning=f"Share of readers whose size of the object lies in the members' central {level} %: see the exact.",
+        group="Size and presence",
+        equal_members=True,
+        where="metrics.reader_calibration.reader_coverage",
+    )
+
+
+def _exact_coverage(level: int) -> Metric:
+    """The same of a sampler whose draws are as the readers."""
+    return Metric(
+        of="case",
+        title=f"reader coverage {level} % if exact",
+        unit="share",
+        better="neither",
+        meaning=f"What as many draws of the readers' own distribution would cover: too few cannot reach {level} %.",
+        group="Size and presence",
+        equal_members=True,
+        where="metrics.reader_calibration.exact_coverage",
+    )
 
 
 METRIC_TABLE: Mapping[str, Metric] = {
@@ -224,6 +254,13 @@ METRIC_TABLE: Mapping[str, Metric] = {
         meaning="Share of the cases without the object in which nothing was claimed: 1 = no false alarm.",
         where="metrics.interval.share_interval",
     ),
+    "presence_ece": Metric(
+        of="mask summaries",
+        title="ECE of presence",
+        better="lower",
+        meaning="Gap between the share of members and of readers that have the object, in five bins: 0 = calibrated.",
+        where="metrics.reader_calibration.presence_ece",
+    ),
     "brier": Metric(
         of="case",
         title="Brier",
@@ -276,8 +313,9 @@ METRIC_TABLE: Mapping[str, Metric] = {
         of="case",
         title="GED² (V)",
         better="lower",
-        meaning="Distance between the ensemble and the readers: read it with the number of members.",
+        meaning="Distance between the ensemble and the readers: read it with the number M of members.",
         group="Readers",
+        equal_members=True,
         where="metrics.ensemble.ged",
     ),
     "ged_u": Metric(
@@ -294,14 +332,16 @@ METRIC_TABLE: Mapping[str, Metric] = {
         better="neither",
         meaning="What drawing from the readers themselves would give with as many members.",
         group="Readers",
+        equal_members=True,
         where="metrics.ensemble.ged",
     ),
     "hm_iou": Metric(
         of="case",
         title="HM-IoU",
         better="higher",
-        meaning="IoU after pairing members with readers: 1 = every reader is met.",
+        meaning="IoU after pairing members with readers, both repeated to one number: 1 = every reader is met.",
         group="Readers",
+        equal_members=True,
         where="metrics.ensemble.matched_iou",
     ),
     "diversity": Metric(
@@ -317,6 +357,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
         better="higher",
         meaning="Mean Dice of each reader's closest member: grows with the number of members.",
         group="Readers",
+        equal_members=True,
         where="metrics.ensemble.collective_insight",
     ),
     "collective_insight": Metric(
@@ -324,7 +365,40 @@ METRIC_TABLE: Mapping[str, Metric] = {
         better="higher",
         meaning="Combines union sensitivity, closest member and diversity (CIMD): for comparison only.",
         group="Readers",
+        equal_members=True,
         where="metrics.ensemble.collective_insight",
+    ),
+    "reader_coverage_50": _reader_coverage(50),
+    "reader_coverage_50_exact": _exact_coverage(50),
+    "reader_coverage_80": _reader_coverage(80),
+    "reader_coverage_80_exact": _exact_coverage(80),
+    "reader_coverage_95": _reader_coverage(95),
+    "reader_coverage_95_exact": _exact_coverage(95),
+    "presence_brier": Metric(
+        of="case",
+        title="Brier of presence",
+        better="lower",
+        meaning="Squared error of the share of members that have the object, against each reader: 0 = all agree.",
+        group="Size and presence",
+        equal_members=True,
+        where="metrics.reader_calibration.presence_brier",
+    ),
+    "presence_brier_exact": Metric(
+        of="case",
+        title="Brier of presence if exact",
+        better="neither",
+        meaning="What drawing from the readers themselves would give with as many members.",
+        group="Size and presence",
+        equal_members=True,
+        where="metrics.reader_calibration.exact_presence_brier",
+    ),
+    "presence_gap": Metric(
+        of="case",
+        title="presence, members less readers",
+        better="nearer 0",
+        meaning="Share of members that have the object less that of readers: above 0 = it is claimed too often.",
+        group="Size and presence",
+        where="metrics.reader_calibration",
     ),
     "expected_error": Metric(
         of="doubt",
@@ -547,7 +621,7 @@ SCORES: Mapping[str, OfCounts | OfPair] = {
 }
 """How each score of masks is computed."""
 
-_GROUPS = ("Overlap", "Outline", "Size", "Calibration", "Uncertainty", "Readers")
+_GROUPS = ("Overlap", "Outline", "Size", "Calibration", "Uncertainty", "Readers", "Size and presence")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     group: tuple(name for name, metric in METRIC_TABLE.items() if metric.group == group) for group in _GROUPS

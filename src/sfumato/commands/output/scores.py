@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sfumato.metrics.table import GROUPS, METRIC_TABLE
-from sfumato.reporting.meaning import heading, titled
+from sfumato.reporting.meaning import heading, model_heading, titled
 from sfumato.reporting.reading import DASH
+from sfumato.reporting.sections.beside_readers import marks_table, presence_table
 from sfumato.wording import counted
 
 _Told = Mapping[str, Any]
@@ -28,6 +29,8 @@ def tables(summary: _Told) -> Iterator[_Table]:
     yield _classes(summary)
     if summary["readers_own"]:
         yield _readers(summary)
+        for table in filter(None, (marks_table(summary), presence_table(summary))):
+            yield _Table(table.title, table.columns, table.rows, keys=2)
     if summary["cases"] > 1 and any(_reviewed(summary)):
         yield _review(summary)
     for column, groups in summary["groups"].items():
@@ -42,6 +45,8 @@ def _models(summary: _Told) -> _Table:
         of_group = [_row(summary, name) for name in names if any(of.get(name) for of in summary["arms"].values())]
         rows += [None, *of_group] if rows and of_group else of_group
     models = [first, *others] if others else ["mean"]
+    if summary["readers_own"]:
+        models = [model_heading(arm, summary) for arm in summary["arms"]]
     title = f"{counted(summary['cases'], 'case')}, mean [95 % interval]"
     return _Table(title, ["number", *models, *(f"{first} minus {other}" for other in others)], rows)
 

@@ -15,12 +15,13 @@ import numpy as np
 from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.units import Unit
 from sfumato.errors import DataError
+from sfumato.evaluation.masks.beside_readers import BesideReaders, score_beside_readers
 from sfumato.evaluation.masks.files import read_map, read_predicted, read_probability, read_readers
 from sfumato.evaluation.masks.predictions import PredictedFiles
 from sfumato.evaluation.masks.references import Target
 from sfumato.metrics.calibration import Reliability, calibration, foreground_band, pooled, reliability
 from sfumato.metrics.classification import area_under_roc
-from sfumato.metrics.ensemble import Among, among_readers, collective_insight, ged, matched_iou
+from sfumato.metrics.ensemble import Among, among_readers
 from sfumato.metrics.masks import Empty, MaskScores, score_masks
 from sfumato.metrics.selective import average_precision
 
@@ -70,10 +71,11 @@ class CaseScores(NamedTuple):
 
     Attributes:
         readings: against each reader; arrays hold a number for each target.
-        numbers: of calibration, of uncertainty and of the ensemble.
+        numbers: of the case as a whole: of calibration, of uncertainty and of the ensemble beside the readers.
         everywhere: confidence and correctness of all pixels, where probabilities are known.
         band: the same of the foreground band.
         members: masks of the ensemble; 1 where there is only the mask itself.
+        beside: the ensemble beside the readers; None where there is one reader.
     """
 
     readings: tuple[MaskScores, ...]
@@ -81,6 +83,12 @@ class CaseScores(NamedTuple):
     everywhere: Reliability | None
     band: Reliability | None
     members: int
+    beside: BesideReaders | None = None
+
+    @property
+    def by_target(self) -> Mapping[str, np.ndarray]:
+        """Numbers of each target that are not scores of a mask against one reader, by name."""
+        return {} if self.beside is None else self.beside.by_target
 
 
 class UnitScores(NamedTuple):
@@ -141,7 +149,7 @@ def _score_arm(
     mask = _predicted_mask(files, item.unit, rule, readings)
     scored = tuple(_score_reading(manner, item, mask, truth, said) for truth, said in readings.each())
     numbers: dict[str, float] = {}
-    everywhere, band = None, None
+    everywhere, band, probability = None, None, None
     if files.probability:
         probability = _probability(files, item.unit, readings)
         numbers |= _calibration(probability, readings)
@@ -149,9 +157,11 @@ def _score_arm(
     if files.uncertainty:
         numbers |= _pointing(read_map(files.uncertainty, item.unit), mask, readings)
     members = [read_predicted(member, item.unit, rule) for member in files.members] or [mask]
+    beside = None
     if len(readings.masks) > 1:
-        numbers |= _beside_readers(np.stack(members), readings)
-    return CaseScores(scored, numbers, everywhere, band, members=len(members))
+        beside = _beside_readers(manner, np.stack(members), readings, probability)
+        numbers |= beside.numbers
+    return CaseScores(scored, numbers, everywhere, band, members=len(members), beside=beside)
 
 
 def _predicted_mask(files: PredictedFiles, unit: Unit, rule: MaskRule, readings: _Readings) -> np.ndarray:
@@ -240,20 +250,20 @@ def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: _Readings) ->
     return {"error_auroc": _mean(auroc), "error_aupr": _mean(aupr)}
 
 
-def _beside_readers(members: np.ndarray, readings: _Readings) -> _Numbers:
-    """The ensemble and the readers as distributions; without an ensemble the mask is its only member."""
+def _beside_readers(
+    manner: ScoringProtocol, members: np.ndarray, readings: _Readings, probability: np.ndarray | None
+) -> BesideReaders:
+    """The ensemble beside the readers; without an ensemble the mask is its only member."""
     drawn, true = _where_any(readings, members)
-    energy = ged(drawn, true, classes=readings.classes)
-    insight = collective_insight(drawn, true, classes=readings.classes, pixels=members[0].size)
-    return {
-        "ged_v": energy.v,
-        "ged_u": energy.u,
-        "ged_v_floor": energy.floor,
-        "hm_iou": matched_iou(drawn, true, classes=readings.classes),
-        "diversity": energy.diversity,
-        "d_max": insight.d_max,
-        "collective_insight": insight.score,
-    }
+    single = probability if len(members) == 1 else None
+    return score_beside_readers(
+        drawn,
+        true,
+        targets=manner.targets,
+        classes=readings.classes,
+        pixels=members[0].size,
+        probability=None if single is None else single[:, readings.said.all(axis=0)],
+    )
 
 
 def _where_any(readings: _Readings, members: np.ndarray | tuple[()]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sfumato.evaluation.masks.sentences_readers import all_empty_sentences, reader_sentences
 from sfumato.metrics.table import METRIC_TABLE
 from sfumato.wording import counted
 
@@ -28,14 +29,14 @@ def mask_sentences(summary: _Told) -> list[str]:
     _, arm = _first(summary)
     if _is_constant(arm) and arm["dice"] is not None:
         nothing = f"{arm['constant_mask']['told']}. Nothing else follows from its masks."
-        return [_mean_dice(summary), nothing, *_presence(summary)]
+        return [_mean_dice(summary), nothing, *_presence(summary), *all_empty_sentences(summary)]
     return [
         *_overlap(summary),
         *_differences(summary),
         *_presence(summary),
         *_calibrated(arm),
         *_review(arm),
-        *_ensemble(summary),
+        *reader_sentences(summary),
     ]
 
 
@@ -174,19 +175,6 @@ def _review(arm: _Told) -> Iterator[str]:
         f"A reader who reviews the first 30 % of the cases in the order of review finds {found:.0%} "
         f"[{low:.0%} to {high:.0%}] of the total error: {verdict} than the 30 % of a random order; the best "
         f"possible order finds {best:.0%}."
-    )
-
-
-def _ensemble(summary: _Told) -> Iterator[str]:
-    _, arm = _first(summary)
-    own = summary["readers_own"]
-    if not own or not arm.get("ged_v"):
-        return
-    unbiased = f", {arm['ged_u']['mean']:.3f} without the bias of few members" if arm.get("ged_u") else ""
-    yield (
-        f"As a distribution over masks: squared energy distance {arm['ged_v']['mean']:.3f} with "
-        f"{counted(arm['members'], 'member')}{unbiased}; drawing from the readers themselves would give "
-        f"{arm['ged_v_floor']['mean']:.3f} and 0, and one reader against the others has {own['ged_v']['mean']:.3f}."
     )
 
 

@@ -12,6 +12,12 @@ from sfumato.evaluation.masks.evaluate import Evaluation, ScoredModel
 from sfumato.evaluation.masks.nnunet import nnunet_summary
 from sfumato.evaluation.masks.references import is_whole_volume
 from sfumato.evaluation.masks.sentences import limits, mask_sentences
+from sfumato.evaluation.masks.summary_readers import (
+    comparable,
+    difference_where_marked,
+    presence_of_target,
+    split_by_marks,
+)
 from sfumato.evaluation.masks.table import (
     SEED,
     ModelScores,
@@ -59,7 +65,7 @@ def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Pla
         "cases": len(measured.cases),
         "patients": count_patients(measured),
         "splits": _splits(measured),
-        "readers": max(len(case.readings) for case in measured.arms[0].cases.values()),
+        **_counted("readers", [len(case.readings) for case in measured.arms[0].cases.values()]),
         "classes": [target.name for target in measured.manner.targets],
         "empty": measured.manner.empty,
         "length": measured.length,
@@ -68,6 +74,9 @@ def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Pla
         "mask_values": measured.manner.rule.text,
         "arms": {table.name: _arm(table, groups) for table in tables},
         "differences": {other.name: _difference(first, other, groups) for other in others},
+        "differences_where_marked": {
+            other.name: _plainly(difference_where_marked(first, other, groups)) for other in others
+        },
         "readers_own": _readers_own(measured, groups),
         "groups": {column: _groups(tables, column) for column in by},
         "left_out": {arm.predictions.name: len(arm.predictions.left_out) for arm in measured.arms},
@@ -96,9 +105,11 @@ def _arm(table: ModelScores, groups: Sequence[str] | None) -> Plain:
     return {
         "folder": str(table.arm.predictions.folder.resolve()),
         "network_calls": table.arm.predictions.calls,
-        "members": max(case.members for case in table.arm.cases.values()),
+        **_counted("members", [case.members for case in table.arm.cases.values()]),
         **_all_told(means),
         "per_patient": {} if groups is None else _per_patient(table, groups),
+        **_presence_of_all(table),
+        "by_marks": _plainly(split_by_marks(table, groups)),
         "per_class": _per_class(table, groups, means),
         "review": _review(table, groups),
         "reliability": _reliability(table.arm),
@@ -120,15 +131,29 @@ def _per_class(table: ModelScores, groups: Sequence[str] | None, overall: _Inter
     manner = table.measured.manner
     found: Plain = {}
     for place, target in enumerate(manner.targets):
-        intervals = {name: overall[name] for name in manner.metrics}
+        intervals = {name: overall[name] for name in table.names_of_targets}
         if len(manner.targets) > 1:
-            intervals = {name: mean_of(table.of_targets(name)[:, place], groups) for name in manner.metrics}
+            intervals = {name: mean_of(table.of_targets(name)[:, place], groups) for name in table.names_of_targets}
         found[target.name] = {
             **{name: _mean(interval) for name, interval in intervals.items()},
             **_presence(table.arm, place),
+            "presence_beside_readers": _plainly(presence_of_target(table, place)),
             "intervals": _all_told(intervals),
         }
     return found
+
+
+def _presence_of_all(table: ModelScores) -> Plain:
+    """The calibration error of presence, the mean over the targets; nothing with one reader."""
+    told = [presence_of_target(table, place) for place in range(len(table.measured.manner.targets))]
+    errors = [of_target["ece"] for of_target in told if of_target is not None]
+    return {"presence_ece": _finite(float(np.mean(errors)))} if errors else {}
+
+
+def _counted(name: str, counts: Sequence[int]) -> Plain:
+    """How many masks a case has: the most, and the least where the cases differ."""
+    most, least = max(counts), min(counts)
+    return {name: most} if most == least else {name: most, f"{name}_least": least}
 
 
 def _mean(interval: Interval | None) -> float | None:
@@ -236,9 +261,11 @@ def _volume(measured: Evaluation) -> str:
 
 
 def _difference(first: ModelScores, other: ModelScores, groups: Sequence[str] | None) -> Plain:
-    """The first model minus another on the same cases, for every number that both have."""
-    shared = [name for name in first.names if name in other.names and name != "review_rank"]
-    return {name: _told(mean_of(first.of_cases(name) - other.of_cases(name), groups)) for name in shared}
+    """The first model minus another on the same cases; None where the number of members is part of the number."""
+    gaps: Plain = {name: None for name in first.names if name in other.names and name != "review_rank"}
+    for name in comparable(first, other):
+        gaps[name] = _told(mean_of(first.of_cases(name) - other.of_cases(name), groups))
+    return gaps
 
 
 def _readers_own(measured: Evaluation, groups: Sequence[str] | None) -> Plain | None:
@@ -292,6 +319,20 @@ def _told(interval: Interval | None) -> Plain | None:
     if interval is None or not interval.cases:
         return None
     return {name: _finite(value) for name, value in interval._asdict().items()}
+
+
+def _plainly(value: Any) -> Any:
+    """Intervals, arrays and numbers, whatever they lie in, as plain data."""
+    match value:
+        case Interval():
+            return _told(value)
+        case Mapping():
+            return {name: _plainly(each) for name, each in value.items()}
+        case np.ndarray():
+            return [_finite(each) for each in value.tolist()]
+        case float():
+            return _finite(value)
+    return value
 
 
 def _finite(value: float) -> float | None:

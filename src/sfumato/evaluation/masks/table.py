@@ -48,14 +48,30 @@ class ModelScores:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """All numbers there are: those of every target first, then those of a case as a whole."""
+        """All numbers there are: scores, those of a case as a whole, others of every target, those of the manifest."""
         whole: dict[str, None] = {}
         for case in self.arm.cases.values():
             whole |= dict.fromkeys(case.numbers)
-        return (*self.measured.manner.metrics, *whole, *self._manifest)
+        return (*self.measured.manner.metrics, *whole, *self._beside_readers, *self._manifest)
+
+    @cached_property
+    def names_of_targets(self) -> tuple[str, ...]:
+        """The numbers that every target has by itself."""
+        return (*self.measured.manner.metrics, *self._beside_readers)
+
+    @cached_property
+    def _beside_readers(self) -> tuple[str, ...]:
+        """The numbers of every target that compare an ensemble with several readers."""
+        names: dict[str, None] = {}
+        for case in self.arm.cases.values():
+            names |= dict.fromkeys(case.by_target)
+        return tuple(names)
 
     def of_targets(self, name: str) -> _Numbers:
-        """A score of every case and target, the mean over the readings: (cases, targets)."""
+        """A number of every case and target, of scores the mean over the readings: (cases, targets)."""
+        if name in self._beside_readers:
+            unknown = np.full(len(self.measured.manner.targets), math.nan)
+            return np.stack([case.by_target.get(name, unknown) for case in self.arm.cases.values()])
         by_case = list[_Numbers]()
         for case in self.arm.cases.values():
             by_reading = [scores.values[name] for scores in case.readings]
@@ -63,8 +79,8 @@ class ModelScores:
         return np.stack(by_case)
 
     def of_cases(self, name: str) -> _Numbers:
-        """A number of every case, of scores the mean over the targets: (cases,)."""
-        if name in self.measured.manner.metrics:
+        """A number of every case, the mean over the targets where each has one: (cases,)."""
+        if name in self.names_of_targets:
             return finite_mean(self.of_targets(name).T)
         if name in self._manifest:
             return self._manifest[name]

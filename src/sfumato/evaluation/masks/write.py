@@ -14,6 +14,9 @@ from sfumato.evaluation.masks.table import ModelScores, by_patient, fact, patien
 from sfumato.local import Names
 from sfumato.tables import write_table
 
+COUNTS = ("members", "readers")
+"""Columns of `scores.csv` without which a distance between an ensemble and readers cannot be read."""
+
 
 def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
     """Write `scores.csv`; numbers of a case as a whole stand in the row of each of its targets.
@@ -27,8 +30,8 @@ def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = (
     """
     tables = [ModelScores(measured, arm) for arm in measured.arms]
     names = list(dict.fromkeys(chain.from_iterable(table.names for table in tables)))
-    more = [column for column in by if column not in ("patient", "split")]
-    columns = ["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"]
+    more = [column for column in by if column not in ("patient", "split", *COUNTS)]
+    columns = ["id", "class", "arm", *names, *COUNTS, *more, "patient", "split", "image", "reference", "prediction"]
     places = Names(file.parent)
     rows = chain.from_iterable(_rows(table, names, more, places) for table in tables)
     write_table(file, columns, rows)
@@ -37,17 +40,24 @@ def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = (
 
 def _rows(table: ModelScores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
     measured = table.measured
-    of_targets = {name: table.of_targets(name) for name in measured.manner.metrics}
+    of_targets = {name: table.of_targets(name) for name in table.names_of_targets}
     of_cases = {name: table.of_cases(name) for name in names if name not in of_targets}
     for row, name in enumerate(measured.cases):
         case = measured.truth.units[name].cases[0]
         facts = [fact(case, column) for column in (*more, "patient", "split")]
         files = _files(table, name, places)
+        counts = _counts(table, name)
         whole = {number: values[row] for number, values in of_cases.items()}
         for place, target in enumerate(measured.manner.targets):
             numbers = whole | {metric: values[row, place] for metric, values in of_targets.items()}
             cells = [_cell(float(numbers[each])) for each in names]
-            yield [name, target.name, table.name, *cells, *facts, *files]
+            yield [name, target.name, table.name, *cells, *counts, *facts, *files]
+
+
+def _counts(table: ModelScores, name: str) -> list[str]:
+    """How many masks the model and the readers have of a case: `COUNTS`."""
+    case = table.arm.cases[name]
+    return [str(case.members), str(len(case.readings))]
 
 
 def _files(table: ModelScores, name: str, places: Names) -> list[str]:

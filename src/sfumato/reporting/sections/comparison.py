@@ -16,7 +16,7 @@ import numpy as np
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.metrics.table import GROUPS
 from sfumato.reporting.content import Note, Table
-from sfumato.reporting.meaning import heading, meaning, titled
+from sfumato.reporting.meaning import heading, meaning, model_heading, titled
 from sfumato.reporting.reading import DASH, number, shown_cell
 from sfumato.tables import Row
 from sfumato.wording import counted
@@ -24,11 +24,17 @@ from sfumato.wording import counted
 _SEED = 0
 """Seed of the bootstrap: the same scores give the same page."""
 
-_WORDS = {"id", "class", "arm", "label", "patient", "site", "split", "image", "reference", "prediction", "overlay"}
+_WORDS = {
+    "id", "class", "arm", "members", "readers", "label", "patient", "site", "split",
+    "image", "reference", "prediction", "overlay",
+}  # fmt: skip
 """Columns of scores.csv that are no metric."""
 
 RANK_COLUMN = "review_rank"
 """The column with the place of a case in the order of review, which is no metric either."""
+
+_WITH_MEMBERS = ("Readers", "Size and presence")
+"""The groups of metrics that cannot be read without the number of members and readers."""
 
 _FIRST = ("Overlap", "Outline")
 """The groups of metrics that one looks at first."""
@@ -62,7 +68,7 @@ def comparison_tables(
     tables: dict[str, Table] = {}
     for group, rows in _rows_by_group(arms, summary).items():
         if rows:
-            tables[group] = _table(group, rows, arms, source=source)
+            tables[group] = _table(group, rows, arms, summary, source=source)
     first = [group for group in tables if group in _FIRST] or list(tables)[:1]
     headline = [tables.pop(group) for group in first]
     return (*headline, *_unpaired(arms)), tuple(tables.values())
@@ -80,7 +86,7 @@ def _rows_by_group(arms: Arms, summary: _Summary) -> dict[str, list[tuple[str, .
     return rows
 
 
-def _table(group: str, rows: Sequence[tuple[str, ...]], arms: Arms, *, source: str) -> Table:
+def _table(group: str, rows: Sequence[tuple[str, ...]], arms: Arms, summary: _Summary, *, source: str) -> Table:
     first, *others = list(arms) or [""]
     caption = f"Folder {source}. In brackets: 95 % confidence interval, bootstrapped over {_whom(arms)}."
     if _some_lack_cases(rows, len(arms)):
@@ -88,6 +94,9 @@ def _table(group: str, rows: Sequence[tuple[str, ...]], arms: Arms, *, source: s
     if others:
         caption += " A difference whose interval contains 0 is not shown by these cases."
     means = [arm or "mean" for arm in arms]
+    if group in _WITH_MEMBERS:
+        means = [model_heading(arm, summary) for arm in arms]
+        caption += " M members of a case; numbers that depend on M are compared at one M, or with a single mask."
     differences = [f"{first} minus {other}" for other in others]
     return Table(
         title=f"{group}: {' beside '.join(arms)}" if others else group,
@@ -169,7 +178,7 @@ def _row(arms: Arms, metric: str, summary: _Summary) -> tuple[str, ...]:
 def _mean(arm: str, rows: Sequence[Row], metric: str, summary: _Summary) -> str:
     """The mean and its interval, and the number of cases if some have no finite value."""
     total = len({row["id"] for row in rows})
-    known = _known(summary.get("arms", {}).get(arm, {}).get(metric))
+    known = interval_of(summary.get("arms", {}).get(arm, {}).get(metric))
     if known is None:
         cases = case_values(rows, metric)
         if not cases:
@@ -180,8 +189,8 @@ def _mean(arm: str, rows: Sequence[Row], metric: str, summary: _Summary) -> str:
     return f"{interval_text(known)} ({known.cases}/{total})"
 
 
-def _known(told: object) -> Interval | None:
-    """An interval that the summary tells."""
+def interval_of(told: object) -> Interval | None:
+    """An interval that the summary tells; None where it tells none."""
     if not isinstance(told, Mapping) or "mean" not in told:
         return None
     mean, low, high = (_known_or_nan(told[name]) for name in ("mean", "low", "high"))
@@ -200,7 +209,10 @@ def _bootstrapped(cases: CaseValues, rows: Sequence[Row]) -> Interval:
 
 def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary: _Summary, *, of: str) -> str:
     """The first arm minus another on the cases that both have."""
-    known = _known(summary.get("differences", {}).get(of, {}).get(metric))
+    told = summary.get("differences", {}).get(of, {})
+    if metric in told and told[metric] is None:
+        return DASH
+    known = interval_of(told.get(metric))
     if known is None:
         ours, theirs = case_values(first, metric), case_values(other, metric)
         gaps = {case: value - theirs[case] for case, value in ours.items() if case in theirs}

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.reporting.content import Block, Section, Table
-from sfumato.reporting.meaning import heading, titled
+from sfumato.reporting.meaning import heading, model_heading, titled
 from sfumato.reporting.reading import DASH, listings, read_optional_json, table
+from sfumato.reporting.sections.beside_readers import marks_table, presence_table
 from sfumato.reporting.sections.cases import TRIPLE, extreme_cases
 from sfumato.reporting.sections.comparison import class_tables, comparison_tables, split_arms
 from sfumato.reporting.sections.uncertainty import reliability_blocks, review
@@ -35,6 +36,7 @@ def scores_section(folder: Path) -> Section:
             *_classes(summary),
             *class_tables(arms, summary),
             *_readers(summary),
+            *filter(None, (marks_table(summary), presence_table(summary))),
             *(_group(column, groups, summary) for column, groups in summary.get("groups", {}).items()),
             *review(arms, summary),
             *extreme_cases(folder, next(iter(arms.values()), []), readers=summary.get("readers", 1)),
@@ -97,7 +99,7 @@ def _readers(summary: _Told) -> Iterator[Block]:
     rows.append(("mean", _told(own["dice"]), _told(own["ged_v"]), _told(own["hm_iou"])))
     for arm, about in summary["arms"].items():
         dice, distance, matched = (_told(about.get(name)) for name in ("dice", "ged_v", "hm_iou"))
-        rows.append((f"{arm}, members: {about['members']}", dice, distance, matched))
+        rows.append((model_heading(arm, summary), dice, distance, matched))
     columns = ("against the (other) readers", "Dice", heading("ged_v"), heading("hm_iou"))
     caption = (
         f"{counted(own['cases'], 'case')}. A reader is one answer against the others; GED² and HM-IoU depend on the "

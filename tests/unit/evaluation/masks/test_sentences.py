@@ -98,3 +98,46 @@ def test_few_or_unknown_patients_are_a_limit() -> None:
 def test_limits_are_said_without_being_asked(more: dict[str, Any], words: str) -> None:
     (said,) = limits(summary(**{"patients": 30, **more}))
     assert words in said
+
+
+def beside_readers(coverage: tuple[float, float, float] = (0.85, 0.8, 0.9), **gaps: Any) -> dict[str, Any]:
+    """A summary of two ensembles beside four readers; `gaps` are intervals of differences."""
+    told = summary(readers_own={"dice": None, "ged_v": interval(0.5, 0.4, 0.6)}, readers=4)
+    numbers = {name: interval(0.3, 0.2, 0.4) for name in ("ged_v", "ged_u", "ged_v_floor")}
+    for level in (50, 80, 95):
+        numbers[f"reader_coverage_{level}"] = interval(*coverage)
+        numbers[f"reader_coverage_{level}_exact"] = interval(0.882, 0.882, 0.882)
+    told["arms"] = {name: {**told["arms"]["model"], **numbers, "members": 16} for name in ("model", "other")}
+    found = {"dice": None, **{name: interval(*ends) for name, ends in gaps.items()}}
+    return {**told, "differences": {"other": found}}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "words"),
+    [
+        ((0.85, 0.8, 0.9), "not told apart from it at 80 %"),
+        ((0.7, 0.6, 0.8), "too few, the members vary less"),
+        ((0.95, 0.9, 1.0), "too many, the members vary more"),
+    ],
+)
+def test_coverage_is_judged_by_what_an_exact_sampler_reaches(coverage: tuple[float, float, float], words: str) -> None:
+    """0.85 is more than the 80 % that the level says, and still not too many: 16 members reach 0.882."""
+    (told,) = [sentence for sentence in mask_sentences(beside_readers(coverage)) if "central intervals" in sentence]
+    assert words in told and "with 16 members an exact sampler's would hold 88%, 88% and 88%" in told
+
+
+def test_a_difference_beside_readers_claims_no_more_than_its_interval() -> None:
+    gaps = {
+        "ged_u": (-0.05, -0.09, -0.01), "ged_v": (-0.05, -0.09, 0.01), "hm_iou": (-0.02, -0.03, -0.01),
+        "reader_coverage_80": (0.1, 0.05, 0.15),
+    }  # fmt: skip
+    (told,) = [sentence for sentence in mask_sentences(beside_readers(**gaps)) if "beside the readers, on" in sentence]
+    assert "GED² (U) -0.050 (-0.090 to -0.010; better)" in told
+    assert "GED² (V) -0.050 (-0.090 to +0.010; not told apart)" in told
+    assert "HM-IoU -0.020 (-0.030 to -0.010; worse)" in told
+    assert "reader coverage 80 % +0.100 (+0.050 to +0.150; more)" in told and "over cases" in told
+
+
+def test_members_and_readers_are_said_with_the_distance() -> None:
+    told = " ".join(mask_sentences(beside_readers()))
+    assert "squared energy distance 0.300 with 16 members beside 4 readers" in told
