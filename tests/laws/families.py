@@ -12,7 +12,7 @@ from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
-from sfumato.diffusion.level.schedule import EDM, VE, VP, cosine, linear, log_snr_grid
+from sfumato.diffusion.level.schedule import EDM, VE, VP, Flow, cosine, linear, log_snr_grid
 from sfumato.diffusion.process import Condition, Denoise, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.singlestep import Churn
@@ -27,6 +27,7 @@ GAUSSIANS: dict[str, Gaussian] = {
     "edm": Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5),
     "vp": Gaussian(schedule=VP(), prediction="eps"),
     "ve": Gaussian(schedule=VE(), prediction="score"),
+    "flow": Gaussian(schedule=Flow(), prediction="v"),
 }
 CATEGORICALS: dict[str, Categorical] = {
     "categorical": Categorical(schedule=cosine(1000)),

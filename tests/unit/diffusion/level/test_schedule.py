@@ -39,6 +39,7 @@ SCHEDULES: dict[str, Schedule] = {
     "vp": VP(),
     "ve": VE(),
     "edm": EDM(),
+    "flow": Flow(),
 }
 
 
