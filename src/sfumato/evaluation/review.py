@@ -302,8 +302,10 @@ def _largest(cases: _Cases, line: FittedLine, by: Feature, by_own_error: FittedL
 
 def _chosen(features: Sequence[Feature], cases: _Cases) -> Feature:
     """The feature that expects the errors of other patients best; the first, unless one is better beyond doubt."""
-    residuals = {name: _residuals(cases.features[name], cases) for name in features}
-    usual, best = features[0], min(features, key=lambda name: float(residuals[name].mean()))
+    usual, *others = features
+    telling = [usual, *(name for name in others if _line(cases.features[name], cases.errors).slope > 0)]
+    residuals = {name: _residuals(cases.features[name], cases) for name in telling}
+    best = min(telling, key=lambda name: float(residuals[name].mean()))
     _, patient = np.unique(cases.patients, return_inverse=True)
     gains = np.bincount(patient, weights=residuals[usual] - residuals[best]) / len(patient)
     standard_error = float(gains.std(ddof=1)) * len(gains) ** 0.5 if len(gains) > 1 else np.inf
