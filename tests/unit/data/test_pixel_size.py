@@ -6,7 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
-from tests.unit.data.formats.dicom.structure_sets import SPACING, write_ct
+from pydicom.uid import UltrasoundMultiFrameImageStorage
+from tests.unit.data.formats.dicom.structure_sets import SPACING, named, write_ct
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.pixel_size import pixel_size
@@ -35,6 +36,17 @@ def test_dicom_says_it_and_what_was_assumed_is_not_said(tmp_path: Path) -> None:
         slice_.save_as(path)
     assert pixel_size(f"{file}::axial/0", planes=4) == (1.0, "voxels")
     assert pixel_size(f"{file}::axial/0") == (1.0, "pixels")
+
+
+def test_a_film_has_no_cubic_millimetres(tmp_path: Path) -> None:
+    """Ultrasound says how far pixels lie apart; what lies between frames is time."""
+    film = named(
+        UltrasoundMultiFrameImageStorage, "1.2.3", Modality="US", SeriesInstanceUID="1.2", StudyInstanceUID="1.9",
+        Rows=4, Columns=5, NumberOfFrames=3, PhotometricInterpretation="MONOCHROME2", PixelRepresentation=0,
+        SamplesPerPixel=1, BitsAllocated=8, BitsStored=8, HighBit=7, PixelSpacing=[0.5, 0.4], PixelData=bytes(60),
+    )  # fmt: skip
+    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
+    assert pixel_size(f"{tmp_path}/film.dcm::axial/0", planes=3) == (1.0, "voxels")
 
 
 @pytest.mark.parametrize(
