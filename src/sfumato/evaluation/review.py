@@ -47,7 +47,7 @@ with the expected size of the reference, sum p, in place of |B_i|.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -57,6 +57,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import Model
+from sfumato.header import ErrorFeature
 from sfumato.metrics.ensemble import Members, agreement, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
 from sfumato.metrics.size import level_sizes, member_sizes, presence_variance, size_distribution, size_spread
@@ -77,13 +78,10 @@ _BEYOND_DOUBT = 2.0
 _DIGITS = 6
 """Decimals that are kept of what was fitted."""
 
-Feature = Literal["own_error", "uncertainty", "disagreement", "size_spread", "presence_variance"]
-"""What an error can be expected by."""
-
-FILLED_FEATURES: tuple[Feature, ...] = get_args(Feature)
+FILLED_FEATURES: tuple[ErrorFeature, ...] = get_args(ErrorFeature)
 """Of filled masks, the usual one first."""
 
-EMPTY_FEATURES: tuple[Feature, ...] = ("uncertainty", "disagreement", "size_spread", "presence_variance")
+EMPTY_FEATURES: tuple[ErrorFeature, ...] = ("uncertainty", "disagreement", "size_spread", "presence_variance")
 """Of empty masks, likewise."""
 
 _Numbers = Float[np.ndarray, " n"]
@@ -261,7 +259,7 @@ class _Cases(NamedTuple):
         patients: whose each is.
     """
 
-    features: Mapping[Feature, _Numbers]
+    features: Mapping[ErrorFeature, _Numbers]
     filled: _Choice
     errors: _Numbers
     patients: np.ndarray
@@ -269,7 +267,7 @@ class _Cases(NamedTuple):
     @classmethod
     def of(cls, seen: Sequence[UncertaintyFeatures], errors: _Numbers, patients: Sequence[str]) -> "_Cases":
         """By their features."""
-        features: dict[Feature, _Numbers] = {}
+        features: dict[ErrorFeature, _Numbers] = {}
         for name in FILLED_FEATURES:
             features[name] = np.array([getattr(case, name) for case in seen], np.float64)
         return cls(features, np.array([case.filled for case in seen], bool), errors, np.array(patients))
@@ -292,7 +290,7 @@ def _fit(cases: _Cases) -> ErrorRegression:
         of = cases if few_empty else filled
         filled_by = _chosen(FILLED_FEATURES, of)
         line = _line(of.features[filled_by], of.errors)
-    empty_by: Feature = "own_error"
+    empty_by: ErrorFeature = "own_error"
     empty_line = FittedLine(_largest(cases, line, filled_by, by_own_error), 0.0)
     if not few_empty:
         empty_by = _chosen(EMPTY_FEATURES, empty)
@@ -307,13 +305,13 @@ def _fit(cases: _Cases) -> ErrorRegression:
     )
 
 
-def _largest(cases: _Cases, line: FittedLine, by: Feature, by_own_error: FittedLine) -> float:
+def _largest(cases: _Cases, line: FittedLine, by: ErrorFeature, by_own_error: FittedLine) -> float:
     """The error to expect of an empty mask where there were too few: that of own error 1, and no less than others'."""
     of_others = line.offset + line.slope * cases.features[by]
     return max(by_own_error.offset + by_own_error.slope, float(of_others.max(initial=0.0)))
 
 
-def _chosen(features: Sequence[Feature], cases: _Cases) -> Feature:
+def _chosen(features: Sequence[ErrorFeature], cases: _Cases) -> ErrorFeature:
     """The feature that expects the errors of other patients best; the first, unless one is better beyond doubt."""
     usual, *others = features
     telling = [usual, *(name for name in others if _line(cases.features[name], cases.errors).slope > 0)]

@@ -14,6 +14,7 @@ from sfumato.evaluation.review import (
     calibrate,
     uncertainty_features,
 )
+from sfumato.header import Measured
 
 SIZE = 16
 
@@ -148,6 +149,8 @@ def test_the_validation_cases_choose_the_feature_that_tells_their_errors(feature
     found = calibrate(cases, 0.1 + 0.6 * values, [str(k // 2) for k in range(40)])
     line = found.filled if filled else found.empty
     assert (found.filled_by if filled else found.empty_by) == feature
+    kept = Measured.model_validate({"review": {"this way": found.to_dict()}}).review
+    assert kept is not None and ErrorRegression.from_dict(kept["this way"].model_dump()) == found, "read from its file"
     np.testing.assert_allclose(line, [0.1, 0.6], atol=1e-5)
     assert found.spearman == pytest.approx(1)
     assert found.expected_error([seen(0.5, filled=filled, **{feature: 0.5})]) == pytest.approx(0.4, abs=1e-5)
