@@ -209,7 +209,7 @@ def test_the_size_of_a_class_is_read_in_one_cell(predictions: Path, report: Call
     page = report(predictions)
     assert "52350 (0 to 61230) mm\xb3" in page.text and "presence_probability" in page.text
     assert "size_low" not in page.text and "size_unit" not in page.text.replace("unit of size_unit", "")
-    assert "the central 80 % of them in brackets" in page.text
+    assert "the central 80 % of the members in brackets" in page.text
 
 
 def test_the_sizes_of_several_classes_are_told_apart(predictions: Path, report: Callable[..., Page]) -> None:

@@ -77,7 +77,7 @@ def _cases(rows: Sequence[Row]) -> Table:
     )
     if not any(name.startswith(_SIZE) for name in shown.columns):
         return shown
-    meant = "expected_size: mean over the members, and the central 80 % of them in brackets."
+    meant = "expected_size: area or volume to expect of the class, with the central 80 % of the members in brackets."
     return replace(shown, caption=f"{meant} {shown.caption}")
 
 
