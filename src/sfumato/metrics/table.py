@@ -349,7 +349,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
     ),
     "agreement": Metric(
         of="doubt",
-        title="expected Dice between members",
+        title="Dice between members",
         better="neither",
         meaning="Expected Dice between two members of the ensemble: 1 = they all agree.",
         group="Uncertainty",
