@@ -207,7 +207,9 @@ def test_the_size_of_a_class_is_read_in_one_cell(predictions: Path, report: Call
     sizes = {"presence_probability": 0.75, "expected_size": 52345.6, "size_low": 0.0, "size_high": 61234.5}
     rewrite(predictions / "manifest.csv", lambda rows: [row.update(sizes, size_unit="mm3") for row in rows])
     page = report(predictions)
-    assert "52350 (0 to 61230) mm\xb3" in page.text and "presence_probability" in page.text
+    assert "52350 (0 to 61230) mm\xb3" in page.text
+    columns = page.text[page.text.index("All cases, those to look at first") :].split()
+    assert columns.index("id") < columns.index("presence_probability") < columns.index("area"), "in front"
     assert "size_low" not in page.text and "size_unit" not in page.text.replace("unit of size_unit", "")
     assert "the central 80 % of the members in brackets" in page.text
 

@@ -41,8 +41,8 @@ _FILES = ("image", "input", "mask")
 
 _NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
-_SIZE, _LOW, _HIGH, _UNIT = "expected_size", "size_low", "size_high", "size_unit"
-"""Columns of sizes; of several classes the first three end in _CLASS."""
+_PRESENCE, _SIZE, _LOW, _HIGH, _UNIT = "presence_probability", "expected_size", "size_low", "size_high", "size_unit"
+"""Columns of presence and size; of several classes all but the unit end in _CLASS."""
 
 _UNITS = {"mm2": "mm\xb2", "mm3": "mm\xb3"}
 """As a person writes them; others are words."""
@@ -68,7 +68,7 @@ def predictions_section(folder: Path) -> Section:
 
 
 def _cases(rows: Sequence[Row]) -> Table:
-    """All cases; the size of a class and its interval are one cell."""
+    """All cases; the size of a class and its interval are one cell, and stand in front, where the table is not cut."""
     shown = table(
         "All cases, those to look at first on top",
         [_with_sizes(row) for row in rows],
@@ -82,13 +82,14 @@ def _cases(rows: Sequence[Row]) -> Table:
 
 
 def _with_sizes(row: Row) -> Row:
-    """The row with "523 (410 to 640) mm³" in place of the numbers and the unit of each class."""
+    """The row with "523 (410 to 640) mm³" in place of the numbers and the unit of each class, behind the id."""
     endings = [name.removeprefix(_SIZE) for name in row if name.startswith(_SIZE)]
     merged = {f"{name}{ending}" for name in (_LOW, _HIGH) for ending in endings} | ({_UNIT} if endings else set())
-    cells = {name: value for name, value in row.items() if name not in merged}
+    cells = {"id": row["id"]}
     for ending in endings:
+        cells[f"{_PRESENCE}{ending}"] = row.get(f"{_PRESENCE}{ending}", "")
         cells[f"{_SIZE}{ending}"] = _size(row, ending)
-    return cells
+    return cells | {name: value for name, value in row.items() if name not in merged | cells.keys()}
 
 
 def _size(row: Row, ending: str) -> str:
