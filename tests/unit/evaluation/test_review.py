@@ -11,6 +11,8 @@ from sfumato.evaluation.review import (
     ErrorRegression,
     FittedLine,
     UncertaintyFeatures,
+    _Cases,
+    _residuals,
     calibrate,
     uncertainty_features,
 )
@@ -180,13 +182,16 @@ def test_a_feature_that_says_nothing_is_not_chosen() -> None:
     assert found.filled_by == "own_error" and found.filled.slope == 0
 
 
-def test_patients_are_left_out_together_when_a_feature_is_chosen() -> None:
-    """Two patients with many cases each, within which a feature goes with the error by chance: it tells no other's."""
-    rng = np.random.default_rng(0)
-    levels = np.repeat([[0.2, 0.9], [0.8, 0.1], [0.5, 0.5]], 12, axis=0)
-    cases = [seen(0.5, disagreement=value + rng.normal(0, 0.01)) for value, _ in levels]
-    found = calibrate(cases, levels[:, 0] * 0 + levels[:, 1], np.repeat(["a", "b", "c"], 12).tolist())
-    assert found.filled_by == "own_error"
+def test_a_feature_is_judged_by_the_lines_of_other_patients() -> None:
+    feature, errors = np.random.default_rng(0).random((2, 12))
+    errors = 0.3 * errors + 0.5 * feature
+    whose = np.repeat(["a", "b", "c"], 4)
+    cases = _Cases.of([seen(0.5, disagreement=value) for value in feature], errors, whose.tolist())
+    found = _residuals(cases.features["disagreement"], cases)
+    for patient in "abc":
+        slope, offset = np.polyfit(feature[whose != patient], errors[whose != patient], 1)
+        own = whose == patient
+        np.testing.assert_allclose(found[own], (errors[own] - offset - slope * feature[own]) ** 2, atol=1e-5)
 
 
 def test_an_empty_mask_comes_first_by_whatever_filled_ones_are_ordered() -> None:
