@@ -68,15 +68,20 @@ class _Curve(_Part):
         return self
 
 
+ErrorFeature = Literal["own_error", "uncertainty", "disagreement", "size_spread", "presence_variance"]
+"""What an error of masks can be expected by; see `sfumato.evaluation.review`."""
+
+
 class Expectation(_Part):
     """What error to expect of masks; see `sfumato.evaluation.review`."""
 
     filled: _Pair
     empty: _Pair
-    empty_by: Literal["own_error", "uncertainty"]
+    empty_by: ErrorFeature
     cases: NonNegativeInt
     spearman: float | None
     constant: Constant = {}
+    filled_by: ErrorFeature = "own_error"
 
 
 class _Repair(_Part):

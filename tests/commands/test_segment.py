@@ -52,6 +52,10 @@ def test_every_case_gets_every_file_in_its_own_size(predictions: Path, dataset: 
         assert set(np.unique(read_mask(str(predictions / row["mask"])))) <= {0, 255}
         assert len(list((predictions / "members").glob(f"{row['id']}_*.png"))) == 3
         assert int(row["network_calls"]) == 6
+        assert row["size_unit"] == "pixels" and 0 <= float(row["presence_probability"]) <= 1
+        assert (
+            0 <= float(row["size_low"]) <= float(row["expected_size"]) <= float(row["size_high"]) <= size[0] * size[1]
+        )
     ordered = sorted(table, key=lambda row: int(row["review_rank"]))
     uncertain = [float(row["uncertainty"]) for row in ordered]
     assert uncertain == sorted(uncertain, reverse=True)
@@ -89,6 +93,7 @@ def test_scores_show_the_twin_beside_the_model(predictions: Path, dataset: Path,
     assert arm["dice"]["low"] <= arm["dice"]["mean"] <= arm["dice"]["high"]
     assert result["arms"]["deterministic twin"]["network_calls"] == 1 and arm["network_calls"] == 6
     assert {"ged_u", "hm_iou"} <= set(arm)
+    assert set(arm["review"]["other_orders"]) == {"deterministic twin"}, "its own order is that of uncertainty"
     table = rows(tmp_path / "scores" / "scores.csv")
     own = [float(row["dice"]) for row in table if row["arm"] == "diffusion"]
     assert np.isclose(np.mean(own), arm["dice"]["mean"], atol=1e-4)

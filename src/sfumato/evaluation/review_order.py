@@ -38,6 +38,7 @@ class ReviewOrder(NamedTuple):
         measured: dict[str, Any] = {}
         if known is not None:
             measured = {"validation_cases": known.cases, "spearman": known.spearman}
+            measured |= {"filled_by": known.filled_by, "empty_by": known.empty_by}
             measured |= {"constant_mask": dict(known.constant)} if known.constant else {}
         return {"review": {"by": self.by, **measured, "why": self.why}}
 

@@ -6,6 +6,10 @@ An image gives PNG files. The planes of a volume give one volume: NIfTI with the
 geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM segmentation where the input is DICOM.
 Overlays and the process are pictures of single planes; overlays of a model that sees whole volumes, of planes in three
 directions.
+
+The manifest says of each foreground class with which probability it is there, and how large it is (`metrics.size`): as
+the members were drawn, before any repair, in the input's own size and geometry. Of a volume the planes of a member are
+added up, whatever the model saw at once. With several foreground classes the columns end in _CLASS, as files do.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,6 +32,7 @@ from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in, spacing
 from sfumato.data.manifest import Case, file_names
+from sfumato.data.pixel_size import pixel_size
 from sfumato.data.placement import Placement
 from sfumato.data.spec import Spec
 from sfumato.data.three_planes import fullest, three_planes
@@ -39,6 +44,7 @@ from sfumato.evaluation.review import ErrorRegression, UncertaintyFeatures, unce
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
 from sfumato.metrics.ensemble import agreement, doubtful_region, mean_entropy
+from sfumato.metrics.size import MaskSizes, level_sizes, member_sizes, size_distribution
 from sfumato.reporting.figures import film_pictures, overlay
 from sfumato.slabs import slabs
 
@@ -163,7 +169,7 @@ class Writer:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, numbers)
+        return self._row(unit, files, numbers, self._sizes(maps))
 
     def _decided(self, ensembles: Iterator[Ensemble]) -> tuple[Ensemble, UncertaintyFeatures, Prediction]:
         """The next ensemble, what it says of its error, and its maps with the mask repaired.
@@ -176,11 +182,12 @@ class Writer:
         return replace(ensemble, members=ensemble.members[:0].copy()), seen, maps
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
-        stack, seen = _Stack.like(file, unit), []
+        stack, seen, sizes = _Stack.like(file, unit), [], list[MaskSizes]()
         for number, ensemble in enumerate(ensembles):
             drawn = in_original_size(ensemble)
             mask = self._repaired(drawn.mask, ensemble.placement)
             stack.add(unit.cases[number], drawn, mask, self.writing.save)
+            sizes.append(self._sizes(drawn))
             if "overlay" in self.writing.save:
                 with spared_picture(f"an overlay of {unit.id}"):
                     stack.show(unit.cases[number], ensemble)
@@ -190,13 +197,14 @@ class Writer:
         files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
-        return self._row(unit, files, self._numbers(maps, stack.doubt, seen))
+        numbers = self._numbers(maps, stack.doubt, seen)
+        return self._row(unit, files, numbers, np.sum(sizes, axis=0), planes=len(stack.mask))
 
     def _whole_volume(self, unit: Unit, ensembles: Iterator[Ensemble]) -> ManifestRow:
         """Of a model that sees all planes at once."""
         assert unit.volume is not None, "whole_volumes lets nothing else pass"
         ensemble, seen, maps = self._decided(ensembles)
-        numbers, mask = self._numbers(maps, _doubt(maps), [seen]), maps.mask
+        numbers, mask, sizes = self._numbers(maps, _doubt(maps), [seen]), maps.mask, self._sizes(maps)
         stack = _Stack.like(unit.volume, unit)
         stack.fill(unit.cases, maps, self.writing.save)
         del maps
@@ -206,7 +214,7 @@ class Writer:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, self._three_planes(ensemble.picture, mask, stack))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, numbers)
+        return self._row(unit, files, numbers, sizes, planes=len(mask))
 
     def _three_planes(self, picture: np.ndarray, mask: np.ndarray, stack: "_Stack") -> np.ndarray:
         """A volume and its mask, where there is most to be seen."""
@@ -248,8 +256,8 @@ class Writer:
 
     def _by_class(self, name: str, probability: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """The probability of each foreground class with the name of its file."""
-        for index, mask_class in enumerate(file_names(self.spec.mask_classes[1:]), start=1):
-            yield (name if self._binary else f"{name}_{mask_class}"), probability[index]
+        for index, ending in enumerate(self._class_endings(), start=1):
+            yield f"{name}{ending}", probability[index]
 
     def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:
         if self.writing.form == "same" and is_dicom(source) and stack.is_whole:
@@ -309,10 +317,35 @@ class Writer:
         }
         return {name: round(value, 6) for name, value in numbers.items()}
 
-    def _row(self, unit: Unit, files: dict[str, str], numbers: dict[str, float]) -> ManifestRow:
+    def _sizes(self, maps: Prediction) -> MaskSizes:
+        """Pixels of each foreground class in each member; of a single one in the masks that its probabilities mean."""
+        if len(maps.members) == 1:
+            return level_sizes(maps.probability)
+        return member_sizes(maps.members, classes=len(self.spec.mask_classes))
+
+    def _row(
+        self, unit: Unit, files: dict[str, str], numbers: dict[str, float], sizes: MaskSizes, *, planes: int = 1
+    ) -> ManifestRow:
         source = str(unit.volume) if unit.volume else unit.cases[0].image
-        planes = {"planes": len(unit.cases)} if unit.volume else {}
-        return {"id": unit.id, "input": source, **planes, **files, **numbers}
+        drawn = {"planes": len(unit.cases)} if unit.volume else {}
+        return {"id": unit.id, "input": source, **drawn, **files, **numbers, **self._told_sizes(unit, sizes, planes)}
+
+    def _told_sizes(self, unit: Unit, sizes: MaskSizes, planes: int) -> ManifestRow:
+        """Presence and size of each foreground class, and the unit of the sizes."""
+        found, pixel = size_distribution(sizes), pixel_size(unit.cases[0].image, planes=planes)
+        columns: ManifestRow = {}
+        for index, ending in enumerate(self._class_endings()):
+            columns[f"presence_probability{ending}"] = round(float(found.presence[index]), 6)
+            columns[f"expected_size{ending}"] = _six_digits(found.expected[index] * pixel.covers)
+            columns[f"size_low{ending}"] = _six_digits(found.low[index] * pixel.covers)
+            columns[f"size_high{ending}"] = _six_digits(found.high[index] * pixel.covers)
+        return {**columns, "size_unit": pixel.unit}
+
+    def _class_endings(self) -> list[str]:
+        """What names of each foreground class end in: nothing where there is one."""
+        if self._binary:
+            return [""]
+        return [f"_{name}" for name in file_names(self.spec.mask_classes[1:])]
 
 
 class _Doubt(NamedTuple):
@@ -440,6 +473,11 @@ def _cropped(masks: np.ndarray) -> np.ndarray:
         first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
         masks = masks[(slice(None),) * axis + (slice(first, last + 1),)]
     return masks
+
+
+def _six_digits(size: float) -> float:
+    """A size without the digits that nobody measured."""
+    return float(f"{size:.6g}")
 
 
 def coded(mask: np.ndarray, spec: Spec) -> np.ndarray:

@@ -5,8 +5,8 @@ In bytes, with N pixels of the image, M of what the model sees, S of its state, 
     drawing    the image, 4 c M; members, 4 k C M, of which many are kept in 2 k C M; and of a network that sees images
                once the probabilities of a mask twice, 8 C M, and what is known of windows; of any other `_STATES`
                states, 4 C S each
-    deciding   members, their maps, (4 C + k + 9) N and with double precision (8 C + k + 17) N; where M is not N members
-               in both sizes, and one of them twice as float32
+    deciding   members, their features, (4 C + k) M, or their maps, (4 C + k + 9) N and with double precision
+               (8 C + k + 17) N; where M is not N members in both sizes, and one of them twice as float32
     writing    of a volume its maps, in halves what is of two kinds, and one of them as a file
 
 and in each what has been read, the picture, and what the process has already. The largest of these is told. It was
@@ -181,7 +181,7 @@ class Work:
 
     @property
     def _deciding(self) -> int:
-        features, resized = 4 * self.classes * self.seen, self.seen != self.pixels
+        features, resized = (4 * self.classes + self.members) * self.seen, self.seen != self.pixels
         back = self._kept(self.pixels) if resized else 0
         on_the_way = 8 * self.classes * self.pixels if resized else 0
         return self._kept(self.seen) + max(features, back + max(self._maps, on_the_way))

@@ -11,9 +11,12 @@ from sfumato.evaluation.review import (
     ErrorRegression,
     FittedLine,
     UncertaintyFeatures,
+    _Cases,
+    _residuals,
     calibrate,
     uncertainty_features,
 )
+from sfumato.header import Measured
 
 SIZE = 16
 
@@ -27,8 +30,10 @@ def ensemble(*foregrounds: float, low: float = 0.02, classes: int = 2) -> np.nda
     return members
 
 
-def seen(own_error: float, *, filled: bool = True, uncertainty: float = 0.5, size: float = 10.0) -> UncertaintyFeatures:
-    return UncertaintyFeatures(own_error=own_error, uncertainty=uncertainty, filled=filled, size=size)
+def seen(
+    own_error: float, *, filled: bool = True, uncertainty: float = 0.5, size: float = 10.0, **more: float
+) -> UncertaintyFeatures:
+    return UncertaintyFeatures(own_error=own_error, uncertainty=uncertainty, filled=filled, size=size, **more)
 
 
 def test_the_own_error_is_what_the_model_expects_of_one_minus_dice() -> None:
@@ -43,6 +48,16 @@ def test_an_empty_mask_has_own_error_one_and_the_doubt_of_its_likeliest_pixel() 
     assert nearly.own_error == never.own_error == 1 and not nearly.filled
     assert nearly.uncertainty > 2 * never.uncertainty
     assert uncertainty_features(ensemble(0.0, low=0.0)) == UncertaintyFeatures(1.0, 0.0, False, 0.0)
+
+
+def test_whole_readings_differ_in_overlap_size_and_presence() -> None:
+    found = uncertainty_features(ensemble(0.9, 0.9, 0.1, 0.1, low=0.0))
+    assert found.disagreement == pytest.approx(4 / 6), "of six pairs four have nothing in common"
+    assert found.presence_variance == pytest.approx(1 / 4)
+    assert found.size_spread == pytest.approx(64 / 32)
+    alone = uncertainty_features(ensemble(0.6, low=0.0))
+    assert alone.disagreement == 0 and alone.presence_variance == pytest.approx(0.6 * 0.4)
+    assert alone.size_spread == pytest.approx(64 / (0.6 * 64)), "a single map stands for nested masks"
 
 
 def test_a_class_that_is_nowhere_changes_nothing() -> None:
@@ -124,9 +139,82 @@ def test_the_identity_of_volumes() -> None:
     assert plain.expected_error(planes) == pytest.approx(1 - 2 * both.sum() / sizes.sum())
 
 
+@pytest.mark.parametrize("feature", ["disagreement", "size_spread", "presence_variance"])
+@pytest.mark.parametrize("filled", [True, False])
+def test_the_validation_cases_choose_the_feature_that_tells_their_errors(feature: str, filled: bool) -> None:
+    rng = np.random.default_rng(3)
+    values, usual = rng.random((2, 40))
+    cases = [
+        seen(one if filled else 1.0, filled=filled, uncertainty=one, **{feature: value})
+        for one, value in zip(usual, values, strict=True)
+    ]
+    found = calibrate(cases, 0.1 + 0.6 * values, [str(k // 2) for k in range(40)])
+    line = found.filled if filled else found.empty
+    assert (found.filled_by if filled else found.empty_by) == feature
+    kept = Measured.model_validate({"review": {"this way": found.to_dict()}}).review
+    assert kept is not None and ErrorRegression.from_dict(kept["this way"].model_dump()) == found, "read from its file"
+    np.testing.assert_allclose(line, [0.1, 0.6], atol=1e-5)
+    assert found.spearman == pytest.approx(1)
+    assert found.expected_error([seen(0.5, filled=filled, **{feature: 0.5})]) == pytest.approx(0.4, abs=1e-5)
+
+
+@pytest.mark.parametrize(("tells", "most"), [(0.0, 5), (0.3, 2)])
+def test_the_usual_feature_stays_unless_another_is_better_beyond_doubt(tells: float, most: int) -> None:
+    """Of 30 sets of cases: nothing tells their errors, or the usual one does and others are the same with noise."""
+    others = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        usual, noise, another, third, error = rng.random((5, 40))
+        rival = usual + 0.3 * noise if tells else noise
+        cases = [
+            seen(own, uncertainty=one, disagreement=two, size_spread=three)
+            for own, one, two, three in zip(usual, another, rival, third, strict=True)
+        ]
+        found = calibrate(cases, 0.3 + 0.3 * error + tells * usual, [str(k) for k in range(40)])
+        others += found.filled_by != "own_error"
+    assert others <= most
+
+
+def test_a_feature_that_says_nothing_is_not_chosen() -> None:
+    """Where more own error is less error a constant expects it best, but gives no order."""
+    values = np.random.default_rng(0).random(40)
+    found = calibrate([seen(value) for value in values], 0.8 - 0.3 * values, [str(k) for k in range(40)])
+    assert found.filled_by == "own_error" and found.filled.slope == 0
+
+
+def test_a_feature_is_judged_by_the_lines_of_other_patients() -> None:
+    feature, errors = np.random.default_rng(0).random((2, 12))
+    errors = 0.3 * errors + 0.5 * feature
+    whose = np.repeat(["a", "b", "c"], 4)
+    cases = _Cases.of([seen(0.5, disagreement=value) for value in feature], errors, whose.tolist())
+    found = _residuals(cases.features["disagreement"], cases)
+    for patient in "abc":
+        slope, offset = np.polyfit(feature[whose != patient], errors[whose != patient], 1)
+        own = whose == patient
+        np.testing.assert_allclose(found[own], (errors[own] - offset - slope * feature[own]) ** 2, atol=1e-5)
+
+
+def test_an_empty_mask_comes_first_by_whatever_filled_ones_are_ordered() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random(40)
+    cases = [seen(0.5, disagreement=value) for value in values]
+    found = calibrate(cases, 0.9 * values, [str(k) for k in range(40)])
+    assert (found.filled_by, found.empty_by) == ("disagreement", "own_error")
+    empty = found.expected_error([seen(1.0, filled=False, uncertainty=0.0)])
+    assert empty >= max(found.expected_error([case]) for case in cases)
+
+
 def test_survives_json() -> None:
     found = calibrate(*planted())
     assert ErrorRegression.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_what_was_measured_before_features_were_chosen_is_still_known() -> None:
+    """As 0.1 wrote it."""
+    raw = {"filled": [0.1, 0.5], "empty": [0.2, 0.6], "empty_by": "uncertainty", "cases": 40, "spearman": 0.4}
+    found = ErrorRegression.from_dict(raw)
+    assert found.expected_error([seen(0.4, disagreement=0.9)]) == pytest.approx(0.3)
+    assert found.expected_error([seen(1.0, filled=False, uncertainty=0.5)]) == pytest.approx(0.5)
 
 
 def test_large_volumes_are_said_of_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,3 +226,4 @@ def test_large_volumes_are_said_of_some_planes_at_a_time(monkeypatch: pytest.Mon
     # sums of 1,080 shares in another order, and the region's shares as float32
     np.testing.assert_allclose(parts[:2], whole[:2], rtol=1e-6)
     assert parts.size == pytest.approx(whole.size, rel=1e-12)
+    assert parts[4:] == pytest.approx(whole[4:], rel=1e-12)

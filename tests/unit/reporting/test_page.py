@@ -203,6 +203,31 @@ def test_the_most_uncertain_cases_come_first(predictions: Path, report: Callable
     assert shown == [f"ISIC_{case:07d}" for case in range(6)]
 
 
+def test_the_size_of_a_class_is_read_in_one_cell(predictions: Path, report: Callable[..., Page]) -> None:
+    sizes = {"presence_probability": 0.75, "expected_size": 52345.6, "size_low": 0.0, "size_high": 61234.5}
+    rewrite(predictions / "manifest.csv", lambda rows: [row.update(sizes, size_unit="mm3") for row in rows])
+    page = report(predictions)
+    assert "52350 (0 to 61230) mm\xb3" in page.text
+    columns = page.text[page.text.index("All cases, those to look at first") :].split()
+    assert columns.index("id") < columns.index("presence_probability") < columns.index("area"), "in front"
+    assert "size_low" not in page.text and "size_unit" not in page.text.replace("unit of size_unit", "")
+    assert "the central 80 % of the members in brackets" in page.text
+
+
+def test_the_sizes_of_several_classes_are_told_apart(predictions: Path, report: Callable[..., Page]) -> None:
+    sizes: dict[str, object] = {"size_unit": "pixels"}
+    for name, size in (("liver", 10), ("a_b", 20)):
+        sizes |= {f"expected_size_{name}": size, f"size_low_{name}": size - 5, f"size_high_{name}": size + 5}
+    rewrite(predictions / "manifest.csv", lambda rows: [row.update(sizes) for row in rows])
+    page = report(predictions)
+    assert "10 (5 to 15) pixels" in page.text and "20 (15 to 25) pixels" in page.text
+    assert "expected_size_liver" in page.text and "expected_size_a_b" in page.text
+
+
+def test_predictions_without_sizes_are_shown_as_before(predictions: Path, report: Callable[..., Page]) -> None:
+    assert "expected_size" not in report(predictions).text
+
+
 def test_sixteen_bit_maps_are_not_cut_to_white(predictions: Path, report: Callable[..., Page]) -> None:
     from sfumato.reporting.reading import read_pixels
 

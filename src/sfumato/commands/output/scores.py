@@ -107,6 +107,9 @@ def _review(summary: _Told) -> _Table:
         rows.append([arm, *found, _number(review["aurc"]), _number(review["spearman"])])
         best = (_percent(review["found_best"][share]) for share in shares)
         rows.append([f"{arm}: best order", *best, _number(review["aurc_oracle"]), "1.000"])
+        for other, order in review.get("other_orders", {}).items():
+            theirs = (_percent(order["found"][share]) for share in shares)
+            rows.append([f"{arm}: order of {other}", *theirs, _number(order["aurc"]), _number(order["spearman"])])
         chance = (_percent(review["found_random"][share]) for share in shares)
         rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
     head = ["order of review", *(f"first {float(share):.0%}" for share in shares), *map(heading, ("aurc", "spearman"))]

@@ -156,6 +156,7 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
         modality=_MODALITIES.get(fields.get("Modality", "")),
         notes=(*_notes(path, fields), *unit.notes),
         alternatives=unit.alternatives(plain),
+        measured="ElementSpacing" in fields or "ElementSize" in fields,
     )
     compressed = fields.get("CompressedData", "False").lower() == "true"
     packed = int(fields.get("CompressedDataSize", "-1"))

@@ -172,6 +172,7 @@ def _understood(path: Path, data: Path, text: bytes, fields: dict[str, Any]) -> 
         names=names,
         notes=(*clash, *_notes(path, text, fields), *unit.notes),
         alternatives=unit.alternatives(plain),
+        measured=_is_measured(fields, placed),
     )
     stored = _Stored(data, shape, (*placed, *axes), fields["dtype"], encoding != "raw", header)
     before = 0 if stored.compressed or data != path else len(text)
@@ -186,6 +187,14 @@ def _placed(fields: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
     if (directions := fields.get("space directions")) is not None:
         within = list(np.isfinite(directions).all(axis=1))
     return tuple(np.flatnonzero(within)[:3].tolist())
+
+
+def _is_measured(fields: dict[str, Any], placed: tuple[int, ...]) -> bool:
+    """Whether the header says how far voxels lie apart along each axis in space."""
+    if fields.get("space directions") is not None:
+        return True
+    spacings = fields.get("spacings")
+    return spacings is not None and bool(np.isfinite(np.asarray(spacings)[list(placed)]).all())
 
 
 def _affine(fields: dict[str, Any], placed: tuple[int, ...]) -> Affine:

@@ -83,6 +83,7 @@ class VolumeHeader(NamedTuple):
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
         called_mask: whether an image is described as a mask (the SeriesDescription of DICOM).
         space: the frame of reference in which it lies (DICOM), as a hash that means nothing outside of this process.
+        measured: whether the file says how far its voxels lie apart; where it does not, 1 mm is taken.
     """
 
     shape: tuple[int, ...]
@@ -99,6 +100,7 @@ class VolumeHeader(NamedTuple):
     colours: bool = False
     called_mask: bool = False
     space: bytes | None = None
+    measured: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,6 +176,21 @@ def _review(arm: _Told) -> Iterator[str]:
         f"[{low:.0%} to {high:.0%}] of the total error: {verdict} than the 30 % of a random order; the best "
         f"possible order finds {best:.0%}."
     )
+    orders = [_other_order(name, order) for name, order in review.get("other_orders", {}).items()]
+    if orders:
+        yield f"The first 30 % of the same cases in other orders find {', '.join(orders)}."
+
+
+def _other_order(name: str, order: _Told) -> str:
+    """What another order finds, and whether that is less than the order of review finds."""
+    low, high = order["found_difference"]["0.3"]
+    verdict = "no difference shown"
+    if low is not None and low > 0:
+        verdict = "less"
+    elif high is not None and high < 0:
+        verdict = "more"
+    by = "uncertainty alone" if name == "uncertainty" else f"the order of {name}"
+    return f"{order['found']['0.3']:.0%} by {by} ({verdict})"
 
 
 def _distances(summary: _Told) -> Iterator[str]:

@@ -201,12 +201,39 @@ def _review(table: ModelScores, groups: Sequence[str] | None) -> Plain | None:
     if not known.any():
         return None
     whose = None if groups is None else np.asarray(groups)[known].tolist()
-    return _order_of_review(error[known], doubt[known], rank[known], whose)
+    others = _orders_of_others(table, known)
+    if not _is_order(rank[known], doubt[known]):
+        others = {"uncertainty": doubt[known], **others}
+    return _order_of_review(error[known], doubt[known], rank[known], whose, others)
 
 
-def _order_of_review(error: np.ndarray, doubt: np.ndarray, rank: np.ndarray, groups: Sequence[str] | None) -> Plain:
-    """Where all three are known: 1 - Dice of each case, its uncertainty, and its place in the order of review."""
-    risk = risk_coverage(-rank, error)
+def _is_order(rank: np.ndarray, urgency: np.ndarray) -> bool:
+    """Whether cases are ranked by this."""
+    return bool((np.diff(urgency[np.argsort(rank)]) <= 0).all())
+
+
+def _orders_of_others(table: ModelScores, known: np.ndarray) -> dict[str, np.ndarray]:
+    """How urgent the same cases are by the orders of the other models, the twin's say, where those know them all."""
+    urgency: dict[str, np.ndarray] = {}
+    for arm in table.measured.arms:
+        rank = ModelScores(table.measured, arm).of_cases("review_rank")[known]
+        if arm is not table.arm and np.isfinite(rank).all():
+            urgency[arm.predictions.name] = -rank
+    return urgency
+
+
+def _order_of_review(
+    error: np.ndarray,
+    doubt: np.ndarray,
+    rank: np.ndarray,
+    groups: Sequence[str] | None,
+    others: Mapping[str, np.ndarray],
+) -> Plain:
+    """Where all three are known: 1 - Dice of each case, its uncertainty, and its place in the order of review.
+
+    Beside it the same errors in `others`: orders by what is the larger the more urgent a case is.
+    """
+    risk, again = risk_coverage(-rank, error), _measured_again(-rank, error, groups)
     return {
         "cases": len(error),
         "spearman": _finite(spearman(-rank, error)),
@@ -215,22 +242,48 @@ def _order_of_review(error: np.ndarray, doubt: np.ndarray, rank: np.ndarray, gro
         "aurc_oracle": _finite(risk.aurc_oracle),
         "aurc_random": _finite(risk.aurc_random),
         "found": _shares(error_found(-rank, error)),
-        "found_interval": _found_again(rank, error, groups),
+        "found_interval": _ends_by_share(again[:, 1:] if error.any() else np.array([SHARES])),
         "found_random": {f"{share:g}": share for share in SHARES},
         "found_best": _shares(error_found(error, error)),
+        "other_orders": {name: _other_order(urgency, error, groups, again) for name, urgency in others.items()},
     }
 
 
-def _found_again(rank: np.ndarray, error: np.ndarray, groups: Sequence[str] | None) -> Plain:
-    """95 % percentile interval of the share of the error that is found, cases (or patients) drawn again."""
+def _other_order(urgency: np.ndarray, error: np.ndarray, groups: Sequence[str] | None, again: np.ndarray) -> Plain:
+    """What another order does with the same errors, and the order of review (`again`) minus it, as intervals."""
+    difference = again - _measured_again(urgency, error, groups)
+    return {
+        "aurc": _finite(risk_coverage(urgency, error).aurc),
+        "spearman": _finite(spearman(urgency, error)),
+        "found": _shares(error_found(urgency, error)),
+        "aurc_difference": _ends(difference[:, 0]),
+        "found_difference": _ends_by_share(difference[:, 1:]),
+    }
+
+
+def _measured_again(urgency: np.ndarray, error: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """AURC and the shares of the error that are found, (times, numbers): cases (or patients) drawn again.
+
+    They are the same ones for every order.
+    """
     whose = np.arange(len(error)).astype(str).tolist() if groups is None else groups
-    drawn = drawn_again(whose, seed=SEED, times=AGAIN)
-    found = [list(error_found(-rank[rows], error[rows]).values()) for rows in drawn]
-    lows, highs = np.nanpercentile(np.array(found), (2.5, 97.5), axis=0) if error.any() else (SHARES, SHARES)
-    intervals: Plain = {}
-    for share, low, high in zip(SHARES, lows, highs, strict=True):
-        intervals[f"{share:g}"] = [_finite(float(low)), _finite(float(high))]
-    return intervals
+    measured = list[list[float]]()
+    for rows in drawn_again(whose, seed=SEED, times=AGAIN):
+        found = error_found(urgency[rows], error[rows]).values()
+        measured.append([risk_coverage(urgency[rows], error[rows]).aurc, *found])
+    return np.array(measured)
+
+
+def _ends_by_share(found: np.ndarray) -> Plain:
+    return {f"{share:g}": _ends(values) for share, values in zip(SHARES, found.T, strict=True)}
+
+
+def _ends(values: np.ndarray) -> list[float | None]:
+    """Of a 95 % percentile interval; None where every value is unknown."""
+    if not np.isfinite(values).any():
+        return [None, None]
+    low, high = np.nanpercentile(values, (2.5, 97.5))
+    return [_finite(float(low)), _finite(float(high))]
 
 
 def _shares(found: Mapping[float, float]) -> Plain:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section, Table
 from sfumato.reporting.meaning import meaning
 from sfumato.reporting.reading import (
     DASH,
@@ -40,6 +41,12 @@ _FILES = ("image", "input", "mask")
 
 _NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
+_PRESENCE, _SIZE, _LOW, _HIGH, _UNIT = "presence_probability", "expected_size", "size_low", "size_high", "size_unit"
+"""Columns of presence and size; of several classes all but the unit end in _CLASS."""
+
+_UNITS = {"mm2": "mm\xb2", "mm3": "mm\xb3"}
+"""As a person writes them; others are words."""
+
 
 def predictions_section(folder: Path) -> Section:
     """A folder written by `segment`."""
@@ -54,15 +61,49 @@ def predictions_section(folder: Path) -> Section:
             *_means(rows),
             *_look_first(folder, rows),
             *_processes(folder, rows),
-            table(
-                "All cases, those to look at first on top",
-                rows,
-                file="manifest.csv",
-                without={*_FILES, *dict(_PICTURES)},
-            ),
+            _cases(rows),
             *listings(folder, "summary.json", "provenance.json"),
         ),
     )
+
+
+def _cases(rows: Sequence[Row]) -> Table:
+    """All cases; the size of a class and its interval are one cell, and stand in front, where the table is not cut."""
+    shown = table(
+        "All cases, those to look at first on top",
+        [_with_sizes(row) for row in rows],
+        file="manifest.csv",
+        without={*_FILES, *dict(_PICTURES)},
+    )
+    if not any(name.startswith(_SIZE) for name in shown.columns):
+        return shown
+    meant = "expected_size: area or volume to expect of the class, with the central 80 % of the members in brackets."
+    return replace(shown, caption=f"{meant} {shown.caption}")
+
+
+def _with_sizes(row: Row) -> Row:
+    """The row with "523 (410 to 640) mm³" in place of the numbers and the unit of each class, behind the id."""
+    endings = [name.removeprefix(_SIZE) for name in row if name.startswith(_SIZE)]
+    merged = {f"{name}{ending}" for name in (_LOW, _HIGH) for ending in endings} | ({_UNIT} if endings else set())
+    cells = {"id": row["id"]}
+    for ending in endings:
+        cells[f"{_PRESENCE}{ending}"] = row.get(f"{_PRESENCE}{ending}", "")
+        cells[f"{_SIZE}{ending}"] = _size(row, ending)
+    return cells | {name: value for name, value in row.items() if name not in merged | cells.keys()}
+
+
+def _size(row: Row, ending: str) -> str:
+    """The expected size of a class with its interval; nothing where one is not known."""
+    size, low, high = (number(row.get(f"{name}{ending}", "")) for name in (_SIZE, _LOW, _HIGH))
+    if not np.isfinite([size, low, high]).all():
+        return ""
+    unit = row.get(_UNIT, "")
+    return f"{_plain(size)} ({_plain(low)} to {_plain(high)}) {_UNITS.get(unit, unit)}".rstrip()
+
+
+def _plain(size: float) -> str:
+    """Four significant digits, without an exponent where there is room."""
+    return f"{float(f'{size:.4g}'):.10g}"
 
 
 def _calls(rows: Sequence[Row]) -> str:

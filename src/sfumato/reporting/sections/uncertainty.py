@@ -127,8 +127,15 @@ def _rows_of_orders(arm: str, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (arm, *found, _three(told["aurc"]), _three(told["spearman"])),
         (f"{arm}: best possible order", *best, _three(told["aurc_oracle"]), DASH),
+        *(_row_of_another(arm, *other) for other in told.get("other_orders", {}).items()),
         (f"{arm}: random order", *random, _three(told["aurc_random"]), DASH),
     ]
+
+
+def _row_of_another(arm: str, name: str, order: Mapping[str, Any]) -> tuple[str, ...]:
+    """What another order does with the errors of a model: that of uncertainty, or of its twin."""
+    found = [_share(value) for value in order["found"].values()]
+    return (f"{arm}: order of {name}", *found, _three(order["aurc"]), _three(order["spearman"]))
 
 
 def _course(arm: str, bins: Mapping[str, Sequence[float]]) -> Course:

@@ -80,6 +80,19 @@ def test_review_is_praised_only_where_it_surely_helps(found: float, bounds: list
     assert words in mask_sentences(told)[-1]
 
 
+@pytest.mark.parametrize(
+    ("ends", "words"), [([0.02, 0.2], "(less)"), ([-0.1, 0.2], "(no difference shown)"), ([-0.2, -0.02], "(more)")]
+)
+def test_other_orders_are_less_or_more_only_where_the_interval_says_so(ends: list[float], words: str) -> None:
+    other = {"found": {"0.3": 0.4}, "found_difference": {"0.3": ends}}
+    orders = {"uncertainty": other, "deterministic twin": other}
+    review = {"found": {"0.3": 0.5}, "found_best": {"0.3": 0.7}, "found_interval": {"0.3": [0.4, 0.6]}}
+    told = summary()
+    told["arms"]["model"]["review"] = {**review, "other_orders": orders}
+    said = mask_sentences(told)[-1]
+    assert f"find 40% by uncertainty alone {words}, 40% by the order of deterministic twin {words}." in said
+
+
 def test_few_or_unknown_patients_are_a_limit() -> None:
     assert "Only 3 patients" in limits(summary(patients=3))[0]
     assert "not known" in limits(summary())[0]

@@ -22,6 +22,7 @@ from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.contours import contours_header
 from sfumato.data.formats.dicom.facts import DicomFacts, hidden, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
+from sfumato.data.formats.dicom.frames import Frame
 from sfumato.data.formats.dicom.phases import Phases, phases_of
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
 from sfumato.data.formats.dicom.places import MISSING, Slices, image_slices, places, segment_slices
@@ -272,7 +273,15 @@ def _header(files: Sequence[DicomFacts]) -> VolumeHeader:
         colours=bool(colours),
         called_mask=files[0].called_mask,
         space=hidden(files[0].space) if files[0].space else None,
+        measured=_is_measured(files[0].frames[0], slices.depth),
     )
+
+
+def _is_measured(frame: Frame, depth: int) -> bool:
+    """Whether the files say how far voxels lie apart: the frames of a film often lack a place and a distance."""
+    if frame.spacing is None:
+        return False
+    return depth == 1 or frame.position is not None or frame.distance is not None
 
 
 def _value_type(files: Sequence[DicomFacts], phases: Phases) -> np.dtype:
