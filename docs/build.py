@@ -92,8 +92,10 @@ PROCESSES = {
     "vp": ("generate", ["process={kind: vp}"]),
     "ve": ("generate", ["process={kind: ve}"]),
     "edm": ("generate", ["process={kind: edm, sigma_data: 0.5}"]),
+    "flow": ("generate", ["process={kind: flow}"]),
     "sdd": ("segment", ["process={kind: sdd, classes: 2}", "data.size=[8, 8]"]),
     "categorical": ("segment", ["process={kind: categorical, critical_log_snr: null}"]),
+    "ssn": ("segment", ["process={kind: ssn, classes: 2}"]),
 }
 """A recipe for each kind of process."""
 

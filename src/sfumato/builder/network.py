@@ -67,6 +67,7 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
     dimensions = dimensions_of(recipe, spec)
     refuse_volumes(recipe.network.kind, dimensions)
     ours = {**told, "dimensions": dimensions}
+    _refuse_prior(recipe)
     with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
@@ -214,6 +215,20 @@ def _amortised(recipe: Recipe, n: AmortisedNetwork, spec: Spec) -> dict[str, Any
     twin, classes = is_stateless(recipe), len(spec.mask_classes)
     answers = build_process(recipe).channels(classes)[1] if twin else classes
     return {**keywords, "channels_mask": answers, "logits": _scores(recipe), "twin": twin, "prior": learnt}
+
+
+def _refuse_prior(recipe: Recipe) -> None:
+    """A learnt prior is an answer of the part of a network that sees an image once.
+
+    Raises:
+        UsageError: the network has no such part.
+    """
+    if _has_learnt_prior(recipe) and not isinstance(recipe.network, AmortisedNetwork):
+        raise UsageError(
+            f"process.prior=learnt with network.kind={recipe.network.kind}, which says nothing of an image by itself",
+            expected="a network that sees an image once",
+            remedy="--set network.kind=amortised",
+        )
 
 
 def is_stateless(recipe: Recipe) -> bool:

@@ -25,7 +25,7 @@ from sfumato.diffusion.level.schedule import (
     sigmoid,
     zero_terminal,
 )
-from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, ShiftedCosine, Uniform
+from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, ShiftedCosine, TrainingNoise, Uniform
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.recipe import DataSection, Recipe, ToldSteps
@@ -70,17 +70,14 @@ def build_process(recipe: Recipe) -> Process:
             law = LogUniform(p.sigma_min, p.sigma_max)
             return Gaussian(schedule=VE(maximum=p.sigma_max), prediction="score", training=law, min_snr=p.min_snr)
         case EDMProcess() as p:
-            centre = p.critical_log_snr
             return Gaussian(
                 schedule=EDM(),
                 prediction=p.prediction,
                 sigma_data=_number(p.sigma_data),
-                training=LogNormal(p.log_sigma_mean, p.log_sigma_std)
-                if centre is None
-                else ShiftedCosine(_number(centre) - BELOW_CRITICAL),
+                training=_centred(p.critical_log_snr, LogNormal(p.log_sigma_mean, p.log_sigma_std)),
             )
         case FlowProcess() as p:
-            return Gaussian(schedule=Flow(), prediction=p.prediction)
+            return Gaussian(schedule=Flow(), prediction=p.prediction, training=_centred(p.critical_log_snr, Uniform()))
         case SSNProcess() as p:
             assert p.classes != "auto", "the plan resolves every auto"
             return LowRankLogits(classes=p.classes, rank=p.rank, pairs=p.pairs)
@@ -122,10 +119,9 @@ def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
             "tells ln(s) / 4",
             remedy="--set process.kind=gaussian, or --set network.kind=unet",
         )
-    centre = p.critical_log_snr
     return Categorical(
         schedule=linear(p.timesteps) if p.schedule == "linear" else cosine(p.timesteps),
-        training=Uniform(1 / p.timesteps) if centre is None else ShiftedCosine(_number(centre) - BELOW_CRITICAL),
+        training=_centred(p.critical_log_snr, Uniform(1 / p.timesteps)),
         objective=p.loss,
     )
 
@@ -139,12 +135,17 @@ def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", 
     process = Gaussian(
         schedule=_table(p, recipe.data),
         prediction=p.prediction,
-        training=law if p.critical_log_snr is None else ShiftedCosine(_number(p.critical_log_snr) - BELOW_CRITICAL),
+        training=_centred(p.critical_log_snr, law),
         label=label,
         variance="large" if p.variance == "large" else "small",
         min_snr=p.min_snr,
     )
     return LearnedVariance(process=process) if learned else process
+
+
+def _centred(critical: float | str | None, usual: TrainingNoise) -> TrainingNoise:
+    """The law of training times: the usual one, or below the critical log-SNR where there is one."""
+    return usual if critical is None else ShiftedCosine(_number(critical) - BELOW_CRITICAL)
 
 
 def _table(p: GaussianProcess, data: DataSection) -> Discrete:

@@ -21,7 +21,7 @@ so a draw is no nearer to the own answer, which is a mean of all readings, than 
 E and D are the same pyramid: a U-Net whose way up is light, one block a level and sums in place of second inputs. E
 alone with its head is the deterministic twin.
 
-The noise may lie around an answer mu of E instead of zero (Chen et al. 2025, Flow-SSN: a learnt prior): to the state
+The noise may lie around an answer mu of E instead of zero (Ribeiro et al. 2025, Flow-SSN: a learnt prior): to the state
 x_t = alpha x0 + sigma n of a Gaussian process is added what the prior has more,
 
     D sees x_t + sigma mu,    sigma = 1 / sqrt(1 + 1 / s^2), s the noise-to-signal ratio that D is told             (6)

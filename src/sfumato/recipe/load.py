@@ -54,9 +54,8 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
         "sample": {"sampler": "ancestral", "grid": "geometric"},
     },
     ("segment", "flow"): {
-        "process": {"kind": "flow", "prediction": "logits"},
+        "process": {"kind": "flow", "prediction": "logits", "critical_log_snr": "auto"},
         "loss": {"dice": 0.0},
-        "sample": {"grid": "uniform"},
     },
     ("segment", "ssn"): {"loss": {"dice": 0.0}, "sample": {"samples": 16}},
     ("generate", "sdd"): {

@@ -160,6 +160,9 @@ class FlowProcess(Part):
     prior: Literal["normal", "learnt"] = Field(
         "normal", description="what the noise lies around: zero, or the network's answer to the image (amortised)"
     )
+    critical_log_snr: float | Auto | None = Field(
+        None, description="centre of training noise and of the critical grid; auto measures it on the masks"
+    )
 
 
 class SSNProcess(Part):

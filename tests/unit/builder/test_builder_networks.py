@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from sfumato.builder.network import build_call, build_network, draws_of, state_stride
+from sfumato.builder.network import build_call, build_network, build_signature, draws_of, state_stride
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
@@ -104,6 +104,28 @@ def test_the_twin_of_an_amortised_network_has_its_state_at_full_size() -> None:
     assert (state_stride(recipe, SPEC), draws_of(recipe)) == (None, 1)
     state, level, condition = build_call(recipe, SPEC).arguments(torch.device("cpu"))
     assert network(state, level, condition).shape == state.shape == (1, 3, 16, 16)
+
+
+def test_logits_that_are_drawn_are_answers_of_the_encoder() -> None:
+    recipe = amortised("process={kind: ssn, classes: 3, rank: 5}")
+    network = build_network(recipe, SPEC)
+    assert isinstance(network, Amortised) and network.twin
+    assert (state_stride(recipe, SPEC), draws_of(recipe)) == (None, 1)
+    state, level, condition = build_call(recipe, SPEC).arguments(torch.device("cpu"))
+    assert network(state, level, condition).shape == (1, 3 * (2 + 5), 16, 16)
+    assert build_signature(recipe, SPEC).answers == 2 + 5
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_a_learnt_prior_is_of_an_amortised_network(features: bool) -> None:
+    learnt = "process={kind: flow, prediction: logits, prior: learnt}"
+    network = build_network(amortised(learnt, f"network.features={features}"), SPEC)
+    assert isinstance(network, Amortised) and network.prior
+    assert (network.features, network.logits) == (features, features)
+    with pytest.raises(UsageError, match=r"prior=learnt with network\.kind=maskhead"):
+        build_network(load_recipe("segment", settings=settings("maskhead", "small", learnt)), SPEC)
+    with pytest.raises(UsageError, match=r"network\.features=false"):
+        build_network(amortised(LOGITS, "network.features=false"), SPEC)
 
 
 def test_an_amortised_network_is_refused_for_images_and_for_estimates_beside_them() -> None:

@@ -241,3 +241,41 @@ def test_blocks_of_pixels(axes: int) -> None:
     torch.testing.assert_close(block_mean(spread, 2), first.mean(2))
     odd = random(1, 1, *[5] * axes, seed=1)
     torch.testing.assert_close(block_mean(odd, 2)[(0, 0, *[2] * axes)], odd[(0, 0, *[4] * axes)])
+
+
+def test_noise_around_an_answer_is_noise_around_zero_with_the_answer_in_it() -> None:
+    """D at x_t of a network with a prior is D at x_t + sigma mu of one without."""
+    with_prior, without = build(prior=True), build()
+    without.load_state_dict({name: each for name, each in with_prior.state_dict().items() if "centre" not in name})
+    image, x, level = random(2, 3, 33, 18), random(2, 2, 9, 5), torch.tensor([0.0, 4.0])
+    centre = with_prior.encode(image).features[-1]
+    sigma = torch.tensor([0.5**0.5, 1.0]).view(2, 1, 1, 1)  # at s = 1, and where no signal is left
+    moved = without(x + sigma * centre, level, Condition(image=image))
+    torch.testing.assert_close(with_prior(x, level, Condition(image=image)), moved, rtol=1e-5, atol=1e-5)
+    assert centre.shape == x.shape and centre.std() > 0.01
+
+
+def test_without_features_a_draw_sees_the_prior_alone() -> None:
+    """Two images with one prior are one image to the network that draws."""
+    network = build(prior=True, features=False)
+    image, x = random(1, 3, 32, 32), random(1, 2, 8, 8)
+    encoded, other = network.encode(image), network.encode(random(1, 3, 32, 32, seed=1))
+    both = [each._replace(features=(*each.features[:-1], encoded.features[-1])) for each in (encoded, other)]
+    outputs = [network(x, LEVEL[:1], Condition(encoded=each)) for each in (*both, other)]
+    assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
+    assert not torch.equal(encoded.features[0], other.features[0])
+
+
+def test_what_a_draw_says_at_the_stride_it_says_at_full_size() -> None:
+    """Equation (5): a fresh network moves its own answer by as much as the draw differs from it in a block."""
+    network = build(awake=False)
+    encoded = network.encode(random(1, 3, 32, 32))
+    own = block_mean(encoded.logits.softmax(1), 4)
+    said = own.clone()
+    said[0, 0, :, 4:] = 0.9
+    said[0, 1] = 1 - said[0, 0]
+    refined = network.refine(said * 2 - 1, encoded)
+    moved = (refined - encoded.logits)[0, :, 18, 26]  # two blocks from where it begins
+    around = (said / own).log()[0, :, 4, 5:8]
+    assert around.amin(1).le(moved + 1e-5).all() and around.amax(1).ge(moved - 1e-5).all()
+    torch.testing.assert_close(refined[..., :12], encoded.logits[..., :12], rtol=0, atol=1e-5)

@@ -1,16 +1,22 @@
 """Masks of images that are seen once: whole and window by window, kept or looked at again."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
+from sfumato.diffusion.family.low_rank import LowRankLogits
+from sfumato.diffusion.process import Condition
+from sfumato.diffusion.tiled import Windows
 from sfumato.networks.amortised import Amortised
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks import seen as module
 from sfumato.tasks.segment import draw_masks
-from sfumato.tasks.task import last
+from sfumato.tasks.task import Sampler, last
 
 CLASSES, STRIDE = 3, 4
 
@@ -140,3 +146,41 @@ def test_images_that_were_seen_before_serve_other_masks_of_them(
     assert known is not None
     again = drawn(network, pair[rows], [4, 5, 6], window, known.of_masks(rows))
     assert torch.equal(again, drawn(network, pair[rows], [4, 5, 6], window))
+
+
+class _Counted(nn.Module):
+    """A network without a state that says the image again, in as many channels as it is asked for, and counts."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, channels))
+        self.images = 0
+
+    def forward(self, x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        assert condition.image is not None and not x.any()
+        self.images += len(x)
+        return condition.image[:, :1] * self.weight.view(1, -1, *(1,) * (x.ndim - 2))
+
+
+@pytest.mark.parametrize("space", [(20, 16), (6, 20, 16)])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_logits_that_are_drawn_cost_a_pass_for_an_image(space: tuple[int, ...], windowed: bool) -> None:
+    """Five members of each of two images, each by its seed alone; of windows a pass each."""
+    process = LowRankLogits(classes=2, rank=3)
+    network = _Counted(process.channels(2)[1]).eval()
+    image = torch.rand(2, 1, *space, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    sampler = Sampler(name="ancestral", times=(1.0, 0.0))
+    window = tuple(max(4, side // 2) for side in space) if windowed else None
+
+    def masks_of(images: Tensor, seeds: Sequence[int]) -> Tensor:
+        return last(draw_masks(process, network, sampler, images, 2, seeds=seeds, window=window)).x0
+
+    masks = masks_of(image.repeat_interleave(5, 0), range(10))
+    passes = 1 if window is None else len(Windows(space, window).places)
+    assert network.images == 2 * passes
+    assert len(masks.flatten(1).unique(dim=0)) == 10
+    assert torch.equal(masks_of(image[1:], [7]), masks[7:8])
+    if not windowed:
+        state = process.prior(torch.zeros(1, 2, *space), Noise([7]))
+        answer = network(torch.zeros(1, 2, *space), torch.zeros(1), Condition(image=image[1:]))
+        torch.testing.assert_close(process.estimate(answer, state, 1.0), masks[7:8])
