@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each arm")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--batch", type=int, default=8, help="patches of a step")
     parser.add_argument("--patch", default="256", help="sides of patches and windows, such as 256 or 40x56x40")
     parser.add_argument("--drop-unpaired", action="store_true")
@@ -207,7 +208,7 @@ def main() -> None:
         for name, how in (("small", Preparation(preset="fast")), ("native", Preparation(size="native"))):
             prepare(options.source, out=folder / name, reading=reading, preparation=how)
         print("| arm | seed | steps | Dice | HD95 | NSD |\n| --- | --- | --- | --- | --- | --- |", flush=True)
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             arms = {name: arm for name, arm in arms_of(folder, options, seed).items() if name in options.arms}
             trained(arms, options.minutes)
             for name, steps, scores in results(arms, Dataset.open(folder / "native")):

@@ -17,6 +17,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.errors import DataError
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import Run, load_model
+from sfumato.outputs.predictions import PROCESS_STRIPS
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -56,6 +57,9 @@ def test_every_case_gets_every_file_in_its_own_size(predictions: Path, dataset: 
         assert (
             0 <= float(row["size_low"]) <= float(row["expected_size"]) <= float(row["size_high"]) <= size[0] * size[1]
         )
+    pictured = sorted(file.stem for file in (predictions / "readings").iterdir())
+    assert pictured == sorted(case.id for case in opened.cases if case.split == "test")[: len(pictured)]
+    assert 1 <= len(pictured) <= PROCESS_STRIPS
     ordered = sorted(table, key=lambda row: int(row["review_rank"]))
     uncertain = [float(row["uncertainty"]) for row in ordered]
     assert uncertain == sorted(uncertain, reverse=True)

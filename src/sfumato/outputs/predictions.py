@@ -1,6 +1,7 @@
 """What is written of each segmented image or volume, in the form, size and geometry of its input.
 
-    PREDICTIONS/  masks/ probability/ uncertainty/ information/ overlay/ members/ process/  manifest.csv  summary.json
+    PREDICTIONS/  masks/ probability/ uncertainty/ information/ overlay/ members/ readings/ process/
+                  manifest.csv  summary.json
 
 An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and fields of
 geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM segmentation where the input is DICOM.
@@ -12,7 +13,7 @@ the members were drawn, before any repair, in the input's own size and geometry.
 added up, whatever the model saw at once. With several foreground classes the columns end in _CLASS, as files do.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -45,7 +46,7 @@ from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
 from sfumato.metrics.ensemble import agreement, doubtful_region, mean_entropy
 from sfumato.metrics.size import MaskSizes, level_sizes, member_sizes, size_distribution
-from sfumato.reporting.figures import film_pictures, overlay
+from sfumato.reporting.figures import film_pictures, overlay, strip
 from sfumato.slabs import slabs
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
@@ -65,6 +66,9 @@ _WHITE: dict[str, np.unsignedinteger[Any]] = {
 
 PROCESS_STRIPS = 4
 """Images or volumes whose denoising process is shown."""
+
+READINGS = 8
+"""Members that are shown side by side, of as many images as the process is shown of."""
 
 OVERLAYS = 3
 """Planes of a volume that are shown: those with the most foreground."""
@@ -139,18 +143,21 @@ class Writer:
     origin: Origin | None = None
     postprocess: Postprocessing | None = None
 
-    def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[ManifestRow]:
+    def write(
+        self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble], *, pictured: Container[str] = ()
+    ) -> Iterator[ManifestRow]:
         """Write each unit as soon as its planes are drawn; its row of the manifest.
 
         Args:
             wanted: the units.
             ensembles: of all their cases, in order.
+            pictured: images whose members are shown side by side.
         """
         for unit in wanted:
             if self.spec.dimensions == 3:
                 yield self._whole_volume(unit, ensembles)
             elif unit.volume is None:
-                yield self._image(unit, ensembles)
+                yield self._image(unit, ensembles, side_by_side=unit.id in pictured)
             else:
                 yield self._volume(unit, unit.volume, islice(ensembles, len(unit.cases)))
 
@@ -161,13 +168,18 @@ class Writer:
             return frozenset(unit.id for unit in wanted[:strips])
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
-    def _image(self, unit: Unit, ensembles: Iterator[Ensemble]) -> ManifestRow:
+    def _image(self, unit: Unit, ensembles: Iterator[Ensemble], *, side_by_side: bool) -> ManifestRow:
         ensemble, seen, maps = self._decided(ensembles)
         numbers = self._numbers(maps, _doubt(maps), [seen])
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.writing.save:
             with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
+        if side_by_side and "members" in self.writing.save and len(maps.members) > 1:
+            with spared_picture(f"the members of {unit.id}"):
+                shown = [overlay(ensemble.picture, member) for member in maps.members[:READINGS]]
+                labels = [f"member {number}" for number in range(len(shown))]
+                self._at(f"readings/{unit.id}.png").write_bytes(strip(shown, labels))
         self._process(unit.id, ensemble)
         return self._row(unit, files, numbers, self._sizes(maps))
 

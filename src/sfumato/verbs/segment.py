@@ -28,7 +28,7 @@ from sfumato.experiment.sharded_job import Finished, ShardedJob, ShardTask, aske
 from sfumato.experiment.source import beside_each_other
 from sfumato.metrics.ensemble import review_rank
 from sfumato.outputs.origin import drawn_by, made_by
-from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
+from sfumato.outputs.predictions import AS_INPUT, PROCESS_STRIPS, ManifestRow, Writer, Writing
 from sfumato.outputs.room import Room, largest
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
@@ -476,7 +476,8 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
     streams = [_ensembles(model, drawing, todo, recorded)]
     streams += [_ensembles(other.model, other.drawing, todo, recorded) for other in arm.others]
     since = time.perf_counter()
-    for row in writer.write(todo, joined(streams) if arm.others else streams[0]):
+    pictured = {unit.id for unit in wanted[:PROCESS_STRIPS]}
+    for row in writer.write(todo, joined(streams) if arm.others else streams[0], pictured=pictured):
         before, since = since, time.perf_counter()
         yield {**row, "seconds": since - before}
 

@@ -34,6 +34,10 @@ _SMALLEST = 1e-3
 _CALM = 3.0
 """What is taken off the network's answer before d is made of it: an untrained network says sqrt(d) = 0.22."""
 
+_FACTOR = 0.1
+"""What the network says of F is worth so much: equation (2) hardly punishes a draw that is wrong all over, only that it
+is no use, so what draws have in common must not begin as noise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LowRankLogits:
@@ -90,7 +94,7 @@ class LowRankLogits:
         """Equation (1).
 
         Args:
-            output: m, d before its softplus, and F, each with a channel for every class: (b, k (2 + R), *space).
+            output: m, d before its softplus, and F in tenths, each with a channel for every class: (b, k (2 + R), *space).
             draw: e and z, (b, k + R, *space).
             sign: -1 for the mirror image.
         """
@@ -98,7 +102,7 @@ class LowRankLogits:
         e, along = draw[:, : self.classes], draw[:, self.classes :].flatten(2)[..., 0]  # z is the same everywhere
         logits = mean + sign * deviation(spread) * e
         for factor, z in zip(factors, along.unbind(1), strict=True):
-            logits = torch.addcmul(logits, factor, sign * z.view(-1, *(1,) * (factor.ndim - 1)))
+            logits = torch.addcmul(logits, factor, sign * _FACTOR * z.view(-1, *(1,) * (factor.ndim - 1)))
         return logits
 
     def loss(self, output: Output, x0: Data, x_t: State, t: Times) -> PerItem:  # noqa: ARG002

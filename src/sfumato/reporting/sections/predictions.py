@@ -60,6 +60,7 @@ def predictions_section(folder: Path) -> Section:
         blocks=(
             *_means(rows),
             *_look_first(folder, rows),
+            *_members(folder, rows),
             *_processes(folder, rows),
             _cases(rows),
             *listings(folder, "summary.json", "provenance.json"),
@@ -208,6 +209,17 @@ def _pictures(folder: Path, row: Row) -> Iterator[Image]:
             yield picture(file, f"{row['id']} · {what}{_expected(row)}")
         else:
             yield picture(file, f"{row['id']} · {what}", as_heat=True)
+
+
+@spared_part
+def _members(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
+    """The members of some ensembles, side by side."""
+    strips = {row["id"]: inside(folder, f"readings/{row['id']}.png") for row in rows}
+    pictures = tuple(picture(file, case, limit=STRIP) for case, file in strips.items() if file.exists())
+    if not pictures:
+        return ()
+    caption = "Each is a whole mask by itself: where they differ, the model is not sure, or readers would not agree."
+    return (Gallery(title="Members, side by side", pictures=pictures, size="strip", caption=caption),)
 
 
 @spared_part

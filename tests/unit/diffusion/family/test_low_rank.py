@@ -44,7 +44,7 @@ def by_hand(process: LowRankLogits, output: torch.Tensor, state: torch.Tensor, m
                 logit = mean + math.sqrt(d) * sign * draw[index][pixel]
                 for factor in range(rank):
                     weight = float(output[(2 + factor) * classes + index, 0, pixel])
-                    logit += weight * sign * draw[classes + factor][pixel]
+                    logit += 0.1 * weight * sign * draw[classes + factor][pixel]
                 logits.append(logit)
             true = int(mask[:, 0, pixel].argmax())
             total += logits[true] - math.log(sum(math.exp(each) for each in logits))
@@ -70,7 +70,7 @@ def test_many_draws_are_the_likelihood():
     roots, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / weights.sum()
     sign = np.where(masks[0, 1, 0].numpy() > 0, 1.0, -1.0)
-    between = (mean[1] - mean[0]).numpy()
+    between, factor = (mean[1] - mean[0]).numpy(), factor / 10
     width = deviation(spread).square().sum(0).sqrt().numpy()  # of the difference of two scores
     likelihood = 0.0
     for z, weight in zip(roots, weights, strict=True):
@@ -89,7 +89,7 @@ def test_members_of_a_factor_move_together():
     together, apart = LowRankLogits(classes=2, rank=1), LowRankLogits(classes=2, rank=0)
     like, noise = torch.zeros(200, 2, 8, 8), range(200)
     answers = torch.zeros(200, 6, 8, 8)
-    answers[:, 2:4], answers[:, 4] = -30.0, 1e4
+    answers[:, 2:4], answers[:, 4] = -30.0, 1e5
     drawn = together.estimate(answers, together.prior(like, Noise(noise)), 1.0)[:, 0]
     assert set(drawn.gt(0).flatten(1).float().mean(1).tolist()) == {0.0, 1.0}
     answers[:, 2:4] = 3.0
