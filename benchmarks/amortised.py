@@ -27,11 +27,13 @@ from monai.networks.nets import UNet as MonaiUNet
 from torch import Tensor, nn
 
 from sfumato.data.augmentation.augment import apply, draw_parameters
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.process import Condition
 from sfumato.experiment.network_shapes import SHAPES
 from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.networks.amortised import Amortised
 from sfumato.networks.measure import count_parameters
+from sfumato.randomness import Noise
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.task import batch_noise, last
 from sfumato.training.data_order import Batch
@@ -48,10 +50,14 @@ def monai_network(channels: int, classes: int, dimensions: int = 2) -> nn.Module
 
 def speed(options: argparse.Namespace) -> None:
     shape = {**SHAPES["amortised"]["large"], **dict(each.split("=") for each in options.set)}
-    shape = {name: value if isinstance(value, list) else int(value) for name, value in shape.items()}
+    shape = {name: value if isinstance(value, list) else int(value) for name, value in shape.items() if name != "draws"}
     network = Amortised(channels_in=2, channels_out=2, channels_mask=2, channels_condition=3, **shape).eval()
     image = torch.randn(PIECE, 3, options.size, options.size)
-    reference = monai_network(3, 2).eval()
+    reference, drawn = monai_network(3, 2).eval(), LowRankLogits(classes=2)
+    like, noise = torch.zeros(PIECE, 2, options.size, options.size), Noise(range(PIECE))
+    encoder = {"channels_in": 2, "channels_out": 2, "channels_condition": 3, "twin": True, **shape}
+    one = Amortised(channels_mask=2, **encoder).eval()
+    several = Amortised(channels_mask=drawn.channels(2)[1], **encoder).eval()
     with torch.inference_mode():
         encoded = network.encode(image)
         small = [options.size // side for side in network.stride]
@@ -61,14 +67,20 @@ def speed(options: argparse.Namespace) -> None:
             "D": lambda: network(x, level, Condition(encoded=encoded)),
             "refine": lambda: network.refine(x, encoded),
             "MONAI UNet": lambda: reference(image[:1]),
+            "twin": lambda: one.encode(image[:1]),
+            "ssn, E": lambda: several.encode(image[:1]),
+            "ssn, draw": lambda: drawn.estimate(answers, drawn.prior(like, noise), 1.0),
         }
+        answers = several.encode(image[:1]).logits.expand(PIECE, -1, -1, -1)
         seconds = timed(works, options.repeats)
-    items = {"E": 1, "D": PIECE, "refine": PIECE, "MONAI UNet": 1}
+    items = {name: PIECE if name in ("D", "refine", "ssn, draw") else 1 for name in works}
     each = {name: value / items[name] for name, value in seconds.items()}
     for name, value in each.items():
         print(f"{name:12}{1e3 * value:8.2f} ms an item   {value / each['E']:.4f} of E")
     total = each["E"] + MEMBERS * (CALLS * each["D"] + each["refine"])
-    print(f"{MEMBERS} masks of {CALLS} calls: {total / each['E']:.2f} passes of the twin")
+    print(f"{MEMBERS} masks of {CALLS} calls: {total / each['twin']:.2f} passes of the twin")
+    total = each["ssn, E"] + MEMBERS * each["ssn, draw"]
+    print(f"{MEMBERS} masks of drawn logits (ssn): {total / each['twin']:.2f} passes of the twin")
 
 
 def timed(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -88,6 +88,9 @@ def predictions(tmp_path: Path) -> Path:
         save(folder / "probability" / f"{name}.png", (soft * 255).astype(np.uint8))
         save(folder / "uncertainty" / f"{name}.png", (4 * soft * (1 - soft) * 65535).astype(np.uint16))
         save(folder / "overlay" / f"{name}.png", overlay(image, mask))
+        (folder / "readings").mkdir(exist_ok=True)
+        shown = [overlay(image, np.roll(mask, member, 0)) for member in range(4)]
+        (folder / "readings" / f"{name}.png").write_bytes(strip(shown, [f"member {each}" for each in range(4)]))
         (folder / "process").mkdir(exist_ok=True)
         (folder / "process" / f"{name}.png").write_bytes(strip(noisy(image), [f"{t}" for t in range(7)]))
         files = {

@@ -73,6 +73,7 @@ def test_everything_is_there_and_inside(folders: list[Path], report: Callable[..
         "What was asked", "The answer", "Limits",
         "diffusion beside deterministic twin", "Worst cases", "Best cases", "Most uncertain cases",
         "Learning curves", "Samples during training", "The denoising process", "Automatic choices",
+        "Members, side by side",
         "Look at these first", "One sheet for each class", "Cases of each class and split", "Examples",
     ):  # fmt: skip
         assert any(heading in found for found in page.headings), heading
