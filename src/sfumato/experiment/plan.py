@@ -44,6 +44,9 @@ MEASURED_CASES = 200
 FEWEST_READ = 8
 """Cases that several read, from which on their disagreement is that of the set."""
 
+SEEN_IN_EVERY_CALL = 128
+"""Pixels of the longest side up to which a U-Net looks at the image in every call; see RESULTS.md."""
+
 DEFAULT_MINUTES = {"fast": 10, "auto": 30, "best": 120}
 """Length of a training where nobody says, by preset."""
 
@@ -230,6 +233,12 @@ def _metric(recipe: Recipe) -> list[Choice]:
     return [Choice("validate.metric", "loss", "on held-out images: it turns when the model starts to copy")]
 
 
+def _fits_amortised(recipe: Recipe) -> bool:
+    """Whether nothing is said that an amortised network does not know."""
+    own = recipe.network.model_dump(mode="json", exclude_defaults=True)
+    return not {"attention", "dropout"} & own.keys() and recipe.train.self_condition == 0
+
+
 def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choice]]:
     """The recipe with a kind of network and its learning rate, where it leaves them open.
 
@@ -245,10 +254,12 @@ def with_network(recipe: Recipe, seen: Sequence[int]) -> tuple[Recipe, list[Choi
     raw = recipe.model_dump(mode="json", by_alias=True)
     if isinstance(network, PlannedNetwork):
         own = network.model_dump(mode="json", exclude_defaults=True)
-        whole = len(seen) == 3 and not {"attention", "dropout"} & own.keys() and recipe.train.self_condition == 0
-        raw["network"] = {**own, "kind": "amortised" if whole else "unet"}
-        if whole:
-            why = "volumes are seen once and drawn from often: a step takes less than a quarter of that of a U-Net"
+        whole = len(seen) == 3
+        once = recipe.task == "segment" and (whole or max(seen) > SEEN_IN_EVERY_CALL) and _fits_amortised(recipe)
+        raw["network"] = {**own, "kind": "amortised" if once else "unet"}
+        if once:
+            what = "volumes are" if whole else f"an image of more than {SEEN_IN_EVERY_CALL} pixels is"
+            why = f"{what} seen once and drawn from often: a step takes less than a quarter of that of a U-Net"
             choices.append(Choice("network.kind", "amortised", why))
     if recipe.train.learning_rate == "auto":
         raw["train"]["learning_rate"] = LEARNING_RATES.get(raw["network"]["kind"], LEARNING_RATES["unet"])

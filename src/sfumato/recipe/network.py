@@ -42,7 +42,7 @@ class UNetNetwork(Widths, Checkpointable):
 
 
 class PlannedNetwork(UNetNetwork):
-    """Whichever suits the data: amortised for whole volumes, else our U-Net."""
+    """Whichever suits the data: amortised for volumes and for what is seen at more than 128 pixels, else our U-Net."""
 
     kind: Literal["auto"] = "auto"  # type: ignore[assignment] # of the two that it becomes, this has their fields
 
