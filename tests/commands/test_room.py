@@ -97,6 +97,8 @@ def test_more_of_anything_takes_more_memory() -> None:
         assert replace(work, classes=5).needed > work.needed + 3 * 4 * 2 * work.seen
         assert replace(work, seen=work.seen // 4, state=work.state // 4).needed < work.needed
         assert replace(work, at_once=2).needed > work.needed
+        fine = replace(work, state=work.seen)
+        assert replace(fine, factors=16).needed > replace(fine, factors=8).needed + 7 * 4 * work.seen
     assert scan(pixels=VOLUME, seen=VOLUME // 2).needed > scan(pixels=VOLUME // 2, seen=VOLUME // 2).needed
     assert photograph(once=False, state=PICTURE).needed > photograph().needed
     assert photograph(voxels=VOLUME, read=2 * VOLUME).needed > photograph().needed + 10 * VOLUME

@@ -21,6 +21,7 @@ import psutil
 
 from sfumato.data.extent import Extent, extent
 from sfumato.data.units import Unit
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.errors import ResourceError
 from sfumato.experiment.inference import DRAWN_AT_ONCE, map_dtype, share_dtype
 from sfumato.experiment.run import Model
@@ -107,6 +108,7 @@ class Work:
         members: of the ensemble.
         at_once: masks drawn at once.
         once: whether the network sees an image once.
+        factors: channels of a state beside those of the classes, of logits that are drawn.
         flat: whether it is an image or a plane.
         read: bytes of the volume that planes are read of; 0 of a picture.
         voxels: of the volume that is written; 0 of a picture.
@@ -122,6 +124,7 @@ class Work:
     at_once: int
     once: bool
     flat: bool
+    factors: int = 0
     read: int = 0
     voxels: int = 0
     shares: bool = False
@@ -136,7 +139,6 @@ class Work:
         spacing = None if found.spacing is None else found.spacing[-spec.dimensions :]
         known = spec.spacing is None or spacing is not None  # else it is refused when it is read
         canvas = spec.canvas.place(size, spacing).canvas if known else size
-        once = isinstance(network, Amortised) and not network.twin
         stride = math.prod(network.stride) if isinstance(network, Amortised) else 1
         voxels = math.prod(found.size) if unit.volume else 0
         return cls(
@@ -147,8 +149,9 @@ class Work:
             classes=len(spec.mask_classes),
             members=members,
             at_once=min(members, batch, max(1, DRAWN_AT_ONCE // math.prod(canvas))),
-            once=once,
+            once=model.sees_once,
             flat=spec.dimensions == 2,
+            factors=model.process.rank if isinstance(model.process, LowRankLogits) else 0,
             read=voxels * found.bytes_each,
             voxels=voxels,
             shares="probability" in save,
@@ -170,9 +173,11 @@ class Work:
     @property
     def _drawing(self) -> int:
         mask = 4 * self.classes * self.at_once
-        known = min(KEPT_BYTES, 4 * self.seen * (2 * self.classes + self.channels)) if self.once else 0
+        answers = self.classes * (2 + self.factors)
+        known = min(KEPT_BYTES, 4 * self.seen * (answers + self.channels)) if self.once else 0
         walk = 2 * mask * self.seen if self.once else 0
-        return 4 * self.channels * self.seen + self._kept(self.seen) + known + walk + _STATES * mask * self.state
+        states = (_STATES * mask + 4 * self.at_once * self.factors) * self.state
+        return 4 * self.channels * self.seen + self._kept(self.seen) + known + walk + states
 
     @property
     def _maps(self) -> int:
