@@ -62,7 +62,10 @@ def _readers(facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Find
         fix = "are these copies of one mask? If so, name those that are meant with --masks and {id}"
     else:
         severity = "note"
-        fix = "nothing to do: train on all readers, so that the model shows how far they differ"
+        fix = (
+            "nothing to do: train on all readers, so that the model shows how far they differ "
+            "(process.kind=ssn draws whole readings in one call)"
+        )
     yield Finding(
         code="DATA-096",
         severity=severity,
