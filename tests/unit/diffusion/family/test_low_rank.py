@@ -143,3 +143,47 @@ def test_ignored_pixels_cost_nothing():
 def test_refused(rank: int, pairs: int):
     with pytest.raises(ValueError, match="pairs"):
         LowRankLogits(classes=2, rank=rank, pairs=pairs)
+
+
+def test_energy_is_the_sum_over_pairs_by_hand():
+    process = LowRankLogits(classes=3, rank=2, pairs=2)
+    output, masks = answer_of(process), masks_of(2, 3)
+    state = process.corrupt(masks, 1.0, Noise([5, 6]))
+    found = process.energy(output, masks, state)
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+        classes = []
+        for index in (1, 2):
+            both = sum(float(a[index, 0, pixel] * b[index, 0, pixel]) for pixel in range(PIXELS))
+            each = [sum(float(x[index, 0, pixel]) ** 2 for pixel in range(PIXELS)) for x in (a, b)]
+            classes.append(1 - (both + 1) / (sum(each) - both + 1))
+        return sum(classes) / 2
+
+    for item in range(2):
+        draws = state[item : item + 1].split(5, 1)
+        drawn = [
+            process.logits(output[item : item + 1], draw, sign).softmax(1)[0] for draw in draws for sign in (1, -1)
+        ]
+        truth = (masks[item] + 1) / 2
+        beside = sum(distance(each, truth) for each in drawn) / 4
+        among = [distance(drawn[a], drawn[b]) for a in (0, 1) for b in (2, 3)]
+        assert float(found[item]) == pytest.approx(beside - sum(among) / 4 / 2, rel=1e-12)
+
+
+def test_energy_is_least_for_what_readers_do():
+    """Two readers, one of whom finds nothing: members that are one of both cost less than any single mask."""
+    process = LowRankLogits(classes=2, rank=1, pairs=64)
+    empty, full = torch.zeros(1, 1, 8, dtype=torch.long), torch.zeros(1, 1, 8, dtype=torch.long)
+    full[..., 2:6] = 1
+    readers = torch.nn.functional.one_hot(torch.cat([empty, full]), 2).movedim(-1, 1).double() * 2 - 1
+    state = process.corrupt(readers, 1.0, Noise([1, 2]))
+
+    def cost(mean: float, factor: float) -> float:
+        output = torch.zeros(2, 6, 1, 8, dtype=torch.float64)
+        output[:, 2:4] = -30.0
+        output[:, 1], output[:, 5] = -30.0, 0.0
+        output[:, 1, :, 2:6], output[:, 5, :, 2:6] = mean, factor
+        return float(process.energy(output, readers, state).mean())
+
+    both = cost(0.0, 1e3)
+    assert both < min(cost(30.0, 0.0), cost(-30.0, 0.0), cost(0.0, 0.0)) - 0.05
