@@ -54,8 +54,9 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
         "sample": {"sampler": "ancestral", "grid": "geometric"},
     },
     ("segment", "flow"): {
-        "process": {"kind": "flow", "prediction": "logits", "critical_log_snr": "auto"},
+        "process": {"kind": "flow", "prediction": "logits"},
         "loss": {"dice": 0.0},
+        "sample": {"grid": "uniform"},  # nearer to readers than times around the critical level, see RESULTS.md
     },
     ("segment", "ssn"): {"loss": {"dice": 0.0}, "sample": {"samples": 16}},
     ("generate", "sdd"): {
