@@ -24,6 +24,7 @@ from sfumato.evenly import evenly
 from sfumato.experiment.data_plan import Choice, median_size, own_sizes, plan_data, plan_patch, refuse_other_axes
 from sfumato.experiment.network_shapes import SHAPES, TRAINING_PLACES, training_place
 from sfumato.recipe import (
+    DEFAULTS,
     LEARNING_RATES,
     NATIVE,
     DataSection,
@@ -43,6 +44,9 @@ from sfumato.wording import as_setting, counted
 MEASURED_CASES = 200
 FEWEST_READ = 8
 """Cases that several read, from which on their disagreement is that of the set."""
+
+DOUBTFUL_PRESENCE = 0.2
+"""Share of the images whose readers differ on whether there is anything, from which soft Dice is left out."""
 
 SEEN_IN_EVERY_CALL = 128
 """Pixels of the longest side up to which a U-Net looks at the image in every call; see RESULTS.md."""
@@ -110,6 +114,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
         *_sigma_data(recipe, dataset),
+        *_dice(recipe, dataset),
         *_critical(recipe, dataset, seen, _strides([*patches, *network], recipe, dataset.spec)),
         *_shares(recipe, dataset),
     ]
@@ -327,6 +332,32 @@ def _sigma_data(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     measured = round(float(data.std()), 3)
     reason = f"standard deviation of {len(rows)} training {layout.contents} in [-1, 1]"
     return [Choice("process.sigma_data", max(measured, 0.05), reason)]
+
+
+def _dice(recipe: Recipe, dataset: Dataset) -> list[Choice]:
+    """No soft Dice where readers differ on whether there is anything: an empty mask would be best for all of them.
+
+    A mask that one reader left empty costs soft Dice as much as a whole object that is missed, however small it is.
+    """
+    usual = DEFAULTS["segment"]["loss"]["dice"]
+    if recipe.task != "segment" or dataset.spec.readers < 2 or recipe.loss.dice != usual:
+        return []
+    rows = dataset.rows("train", at_most=MEASURED_CASES)
+    share = float(np.mean([_differ_in_presence(dataset, row) for row in rows]))
+    if share < DOUBTFUL_PRESENCE:
+        return []
+    reason = (
+        f"in {share:.0%} of {len(rows)} training images some readers found nothing and others something: soft Dice "
+        "would make an empty mask of them; any weight but the usual one stays"
+    )
+    return [Choice("loss.dice", 0.0, reason)]
+
+
+def _differ_in_presence(dataset: Dataset, row: int) -> bool:
+    """Whether some readers of a case found nothing, and others something."""
+    masks = readers_of(dataset, row)
+    found = ((masks > 0) & (masks != IGNORED)).reshape(len(masks), -1).any(1)
+    return bool(found.any() and not found.all())
 
 
 def _shares(recipe: Recipe, dataset: Dataset) -> list[Choice]:
