@@ -9,7 +9,6 @@ from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.loss import boundary_loss, estimate_cross_entropy, focal, generalised_dice, hausdorff, soft_dice
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
@@ -33,12 +32,6 @@ def build_objective(recipe: Recipe, process: Process, *, discriminator: nn.Modul
             expected="loss.cross_entropy for predictions like v or x0, or for divergences",
             remedy="--set loss.cross_entropy=0, and loss.process to weigh it",
         )
-    if weights.energy > 0 and not isinstance(process, LowRankLogits):
-        raise UsageError(
-            f"loss.energy with process.kind={recipe.process.kind}: it is of masks that are drawn in training",
-            expected="process.kind=ssn",
-            remedy="--set loss.energy=0",
-        )
     if weights.adversarial > 0 and discriminator is None:
         raise UsageError("loss.adversarial needs the discriminator that it trains", remedy="build_adversary makes it")
     terms = (
@@ -52,7 +45,6 @@ def build_objective(recipe: Recipe, process: Process, *, discriminator: nn.Modul
     return Objective(
         process=weights.process,
         terms=tuple(term for term in terms if term.weight > 0),
-        energy=weights.energy,
         adversarial=weights.adversarial,
         discriminator=discriminator,
     )

@@ -24,7 +24,7 @@ from sfumato.recipe.train import (
 
 PlanPreset = Literal["fast", "auto", "best"]
 
-MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "energy", "adversarial")
+MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
 
 

@@ -57,9 +57,6 @@ class LossWeights(Part):
         description="errors times squared distances to both borders (Karimi 2019), in squared image diagonals: "
         "0 to 2; about 50 beside dice",
     )
-    energy: NonNegative = Field(
-        0.0, description="energy score of whole masks that are drawn (Gneiting 2007), for process.kind=ssn; -1/2 to 1"
-    )
     adversarial: NonNegative = Field(
         0.0,
         description="score of a patch discriminator of image and mask (Isola 2017, hinge loss), of order 1; "

@@ -1,7 +1,6 @@
 """What the training of a segmenting network minimises: a weighted sum of named terms, each logged.
 
-    loss = process * (the process's own loss) + sum over terms (weight * term) + adversarial * (-score)
-           + energy * (the energy score of what is drawn)                                                 (1)
+    loss = process * (the process's own loss) + sum over terms (weight * term) + adversarial * (-score)   (1)
 
 The terms are of the estimated mask x0_hat, whatever the network predicts; the score is that of a discriminator, whose
 own loss is a term beside the sum. What has weight 0 is not computed.
@@ -20,7 +19,6 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Process
 from sfumato.networks.discriminator import contest
@@ -87,28 +85,22 @@ class Objective:
     Args:
         process: weight of the process's own loss.
         terms: of the estimate.
-        energy: weight of the energy score of logits that are drawn (`diffusion.family.low_rank`).
         adversarial: weight of the score that the discriminator gives the estimate.
         discriminator: trained beside the network where `adversarial` is above 0.
     """
 
     process: float = 1.0
     terms: tuple[Term, ...] = ()
-    energy: float = 0.0
     adversarial: float = 0.0
     discriminator: nn.Module | None = None
 
     def __call__(self, process: Process, answer: Answer) -> dict[str, Tensor]:
         """Every term by its name, and `loss`; one number for each item."""
         terms, parts = dict[str, Tensor](), list[Tensor]()
-        known = _answered(process, answer)
         if self.process > 0:
+            known = _answered(process, answer)
             terms["process"] = process.loss(known.output, known.x0, answer.x_t, answer.t) / answer.counted
             parts.append(self.process * terms["process"])
-        if self.energy > 0:
-            assert isinstance(process, LowRankLogits), "the builder refuses the others"
-            terms["energy"] = process.energy(known.output, known.x0, answer.x_t)
-            parts.append(self.energy * terms["energy"])
         if self.terms or self.discriminator is not None:
             x0_hat, x0 = _estimated(process, answer)
             for term in self.terms:

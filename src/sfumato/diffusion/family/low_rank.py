@@ -10,14 +10,7 @@ as likely as the mean over K draws says,
 
     loss = - (1 / N) [ ln sum_k exp( sum_i ln p(y_i | l_k,i) ) - ln K ]                                            (2)
 
-with K / 2 draws of (e, z) and their mirror images (-e, -z). A draw that is wrong all over costs (2) next to nothing,
-ln 2 of the whole image where half of them are: what all draws must be is asked by the energy score (Gneiting & Raftery
-2007) of the probabilities S = softmax(l) of the foreground, whose mean over the readers is half of their squared
-generalised energy distance but for a constant,
-
-    energy = mean_k d(S_k, y) - 1/2 mean_kk' d(S_k, S_k'),    d(a, b) = 1 - sum ab / sum (a^2 + b^2 - ab)          (3)
-
-over pairs of independent draws, no draw with its mirror image; d is 1 - IoU where masks are hard.
+with K / 2 draws of (e, z) and their mirror images (-e, -z).
 
 The state holds the draws, and the network never sees it: a state is e beside z, z as R channels that are constant over
 the image; of a training state there are K / 2 of these, one behind the other. There are no noise levels and one call.
@@ -28,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,9 +33,6 @@ _SMALLEST = 1e-3
 
 _CALM = 3.0
 """What is taken off the network's answer before d is made of it: an untrained network says sqrt(d) = 0.22."""
-
-_SMOOTH = 1.0
-"""Pixels added to both sides of the ratio in equation (3)."""
 
 _FACTOR = 0.1
 """What the network says of F is worth so much: equation (2) hardly punishes a draw that is wrong all over, only that it
@@ -127,17 +116,6 @@ class LowRankLogits:
         together = torch.stack(found, 1).logsumexp(1) - math.log(len(found))
         return -together / x0[0, 0].numel()
 
-    def energy(self, output: Output, x0: Data, x_t: State) -> PerItem:
-        """Equation (3), mean over the foreground classes: -1/2 to 1."""
-        readings = [self.logits(output, draw, sign) for draw in self._draws(x_t) for sign in (1.0, -1.0)]
-        drawn = torch.stack(readings, 1).softmax(2)[:, :, 1:].flatten(3)
-        truth = ((x0[:, 1:] + 1) / 2).flatten(2)[:, None]
-        beside = _distances(drawn, truth).mean((1, 2))
-        among, count = _distances(drawn, drawn), len(readings)
-        pair = torch.arange(count, device=drawn.device) // 2
-        apart = (pair[:, None] != pair[None, :]).to(drawn.dtype)
-        return beside - (among * apart).sum((1, 2)) / apart.sum().clamp(min=1) / 2
-
     def reverse(self, x_t: State, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:  # noqa: ARG002
         """The reading at the end, the draw itself before."""
         return x0_hat if s == 0 else x_t
@@ -158,11 +136,3 @@ class LowRankLogits:
 def deviation(spread: Tensor) -> Tensor:
     """sqrt(d) of each score from what the network says of it."""
     return (functional.softplus(spread - _CALM) + _SMALLEST).sqrt()
-
-
-def _distances(drawn: Float[Tensor, "b k foreground pixels"], other: Float[Tensor, "b m foreground pixels"]) -> Tensor:
-    """d of equation (3) of each pair, mean over the classes: (b, k, m); nothing beside nothing is equal."""
-    a, b = drawn.movedim(2, 1), other.movedim(2, 1)
-    both = a @ b.mT
-    total = a.square().sum(3)[..., None] + b.square().sum(3)[..., None, :]
-    return (1 - (both + _SMOOTH) / (total - both + _SMOOTH)).mean(1)
