@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from sfumato.errors import UsageError
 from sfumato.recipe import GaussianProcess, Recipe, TaskKind, load_recipe, merge, parse_recipe
@@ -83,6 +84,28 @@ def test_recipes_are_immutable() -> None:
     with pytest.raises(Exception, match="frozen"):
         recipe.train.batch = 3  # type: ignore[misc]
     assert isinstance(recipe, Recipe)
+
+
+@pytest.mark.parametrize(("silent", "weight"), [(0, 1.0), (1, 1.0), (10, 0.0)])
+def test_soft_dice_is_left_out_where_readers_differ_on_whether_there_is_anything(
+    tmp_path: Path, silent: int, weight: float
+) -> None:
+    """One of two readers found nothing in so many of ten images."""
+    from sfumato.commands import prepare as preparing
+    from sfumato.commands import toy as toys
+    from sfumato.data.dataset import Dataset
+    from sfumato.experiment.plan import plan_training
+
+    toys.toy(tmp_path / "toy", cases=10, size=16, readers=2)
+    for file in sorted((tmp_path / "toy" / "masks" / "reader_1").iterdir())[:silent]:
+        Image.new("L", (16, 16)).save(file)
+    preparing.prepare(tmp_path / "toy", out=tmp_path / "dataset", size="16")
+    dataset = Dataset.open(tmp_path / "dataset")
+    recipe, choices = plan_training(load_recipe("segment"), dataset, device="cpu")
+    told = [choice.reason for choice in choices if choice.choice == "loss.dice"]
+    assert recipe.loss.dice == weight and len(told) == (weight == 0)
+    given, _ = plan_training(load_recipe("segment", settings=["loss.dice=0.5"]), dataset, device="cpu")
+    assert given.loss.dice == 0.5
 
 
 def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:

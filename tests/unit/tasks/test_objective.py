@@ -10,7 +10,6 @@ from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.loss import estimate_cross_entropy, soft_dice
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
-from sfumato.randomness import Noise
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.tasks.objective import Answer, Objective
 
@@ -49,23 +48,6 @@ def answer(process: Process, items: int = 3) -> Answer:
 
 def gradients(total: Tensor, output: Tensor, network: nn.Module) -> tuple[Tensor | None, ...]:
     return torch.autograd.grad(total.sum(), [output, *network.parameters()], allow_unused=True)
-
-
-def test_the_energy_score_is_of_masks_that_are_drawn() -> None:
-    """Its weight counts where the process draws, and is refused where it does not."""
-    drawn = load_recipe("segment", settings=["process={kind: ssn, classes: 2}", "loss.energy=0.5"])
-    process = build_process(drawn)
-    objective = build_objective(drawn, process, discriminator=None)
-    x0 = torch.ones(2, 2, 4, 4)
-    x0[:, 1] = -1
-    state = process.corrupt(x0, 1.0, Noise([0, 1]))
-    output = torch.randn(2, process.channels(2)[1], 4, 4, generator=torch.Generator().manual_seed(0))
-    terms = objective(process, Answer(output, x0, state, torch.ones(2), torch.zeros(2, 1, 4, 4)))
-    assert sorted(terms) == ["energy", "loss", "process"] and terms["energy"].abs().min() > 1e-3
-    torch.testing.assert_close(terms["loss"], terms["process"] + 0.5 * terms["energy"])
-    other = load_recipe("segment", settings=["loss.energy=0.5", "process.critical_log_snr=-3"])
-    with pytest.raises(UsageError, match=r"loss\.energy with process\.kind=gaussian"):
-        build_objective(other, build_process(other), discriminator=None)
 
 
 def test_loss_is_the_weighted_sum_of_all_terms() -> None:
