@@ -4,9 +4,9 @@
 
 Arms, each with its own CPU minutes of one thread, whatever number of models that pays:
 
-    twin         the deterministic twin: one mask; and an ensemble of its views, flipped and turned
+    twin         the deterministic twin of `network.kind=amortised`: one mask; and an ensemble of its views
     five twins   a fifth of the minutes each
-    ssn          `process.kind=ssn`, one call
+    ssn          `process.kind=ssn`, one call of the same encoder, or of the U-Net
     flow         `process.kind=flow process.prior=learnt network.features=false`, 4 calls (Flow-SSN)
     flow, image  the same with the encoder's features
     split        Gaussian diffusion on `network.kind=amortised`, 4 calls
@@ -45,13 +45,13 @@ from sfumato.training.data_order import Batch
 
 FLOW = ["process.kind=flow", "process.prior=learnt", "network.kind=amortised"]
 RECIPES: Mapping[str, list[str]] = {
-    "twin": ["process.kind=none", "network.kind=unet"],
-    "five twins": ["process.kind=none", "network.kind=unet"],
-    "ssn": ["process.kind=ssn", "network.kind=unet"],
-    "ssn, amortised": ["process.kind=ssn", "network.kind=amortised"],
+    "twin": ["process.kind=none", "network.kind=amortised"],
+    "five twins": ["process.kind=none", "network.kind=amortised"],
+    "ssn": ["process.kind=ssn", "network.kind=amortised"],
+    "ssn, U-Net": ["process.kind=ssn", "network.kind=unet"],
     "flow": [*FLOW, "network.features=false"],
     "flow, image": FLOW,
-    "split": ["network.kind=amortised", "loss.dice=0", "process.kind=gaussian"],
+    "split": ["network.kind=amortised"],
     "concat": ["network.kind=unet"],
     "categorical": ["network.kind=unet", "process.kind=categorical"],
 }
