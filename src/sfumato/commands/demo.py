@@ -27,6 +27,9 @@ MASK_SIZE, SIZE = 256, "48"
 SEEN_ONCE = "network={kind: amortised, channels: 16}"
 """A network that looks at an image of 256 pixels once, at a quarter of its size, and costs what another does at 64."""
 
+WHOLE_READINGS = "process={kind: ssn}"
+"""Four readers differ: masks are drawn that are whole readings, in one call."""
+
 QUICK = ("validate.every_steps=100", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000")
 
 
@@ -69,8 +72,8 @@ class Extent(NamedTuple):
     features: str
 
 
-WHOLE = Extent(members=4, images=64, features="own,radiomics,pixels")
-SMALL = Extent(members=2, images=24, features="radiomics,pixels")
+WHOLE = Extent(members=16, images=64, features="own,radiomics,pixels")
+SMALL = Extent(members=8, images=24, features="radiomics,pixels")
 """Where the clock ended a training."""
 
 
@@ -82,7 +85,7 @@ def demo(
     device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Segment held-out toy lesions of 256 pixels beside the deterministic twin, make small new ones, and report.
+    """Segment toy lesions of 256 pixels as four readers would, beside the deterministic twin; make small new ones; report.
 
     Args:
         out: The folder to write.
@@ -101,7 +104,7 @@ def demo(
     prepare(out / "toy", out=dataset, size=SIZE, overwrite=overwrite)
     say(f"[2/5] training: segment, and its deterministic twin; first pictures: {out / 'segment' / 'samples'}")
     how = SEGMENT.settings(minutes)
-    how["set"] = [*how["set"], SEEN_ONCE]
+    how["set"] = [*how["set"], SEEN_ONCE, WHOLE_READINGS]
     trained = train.segment(large, out=out / "segment", twin=True, device=device, **how)
     extent = _extent(trained["step"], minutes)
     say(f"[3/5] segmenting held-out cases, {extent.members} masks each, and scoring them")
