@@ -85,7 +85,7 @@ def demo(
     device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Segment toy lesions of 256 pixels as four readers would, beside the deterministic twin; make small new ones; report.
+    """Segment toy lesions of 256 pixels as four readers would, beside the deterministic twin; make small ones; report.
 
     Args:
         out: The folder to write.
