@@ -94,7 +94,8 @@ class LowRankLogits:
         """Equation (1).
 
         Args:
-            output: m, d before its softplus and F in tenths, with a channel for every class each: (b, k (2 + R), *space).
+            output: m, d before its softplus and F in tenths, each with a channel for every class: (b, k (2 + R),
+                *space).
             draw: e and z, (b, k + R, *space).
             sign: -1 for the mirror image.
         """
