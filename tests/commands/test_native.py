@@ -137,7 +137,7 @@ def test_two_processes_cut_the_patches_of_one(native: Path, preloaded: Preloaded
         assert tensor.allclose(two.tensors["ema"][name], atol=5e-5), name  # as in test_train: Adam on rounding
 
 
-@pytest.mark.parametrize("kind", ["sdd", "categorical", "none"])
+@pytest.mark.parametrize("kind", ["sdd", "categorical", "none", "ssn"])
 def test_any_process_trains_on_patches(native: Path, tmp_path: Path, kind: str) -> None:
     settings = [word for word in SMALL if not word.startswith("process=")]
     train.segment(native, out=tmp_path / "run", steps=2, batch=4, set=[*settings, f"process.kind={kind}"])

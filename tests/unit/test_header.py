@@ -36,6 +36,7 @@ KINDS = {
     "dit": ("generate", "{kind: dit, patch: 2, width: 8, depth: 1}", "{kind: ve}"),
     "sdd": ("generate", f"{{kind: unet, {LEVELS}, attention: []}}", "{kind: sdd, intensities: [-0.5, 0.5]}"),
     "swin": ("segment", f"{{kind: swin, {LEVELS}, patch: 2, window: 2}}", "{kind: none}"),
+    "ssn": ("segment", f"{{kind: unet, {LEVELS}, attention: []}}", "{kind: ssn, classes: 2, rank: 2}"),
     "maskhead": (
         "segment",
         f"{{kind: maskhead, {LEVELS}, queries: 3, width: 8, layers: 1}}",

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from sfumato.errors import UsageError
-from sfumato.recipe import GaussianProcess, Recipe, TaskKind, load_recipe, merge, parse_recipe
+from sfumato.recipe import GaussianProcess, Recipe, SSNProcess, TaskKind, load_recipe, merge, parse_recipe
 
 
 def test_file_over_defaults_settings_over_both(tmp_path: Path) -> None:
@@ -191,3 +191,15 @@ def test_an_interval_may_end_at_infinity(tmp_path: Path) -> None:
     assert recipe.sample.guidance_interval == (0.2, math.inf)
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     assert load_recipe("generate", tmp_path / "recipe.yaml") == recipe
+
+
+def test_a_process_over_that_of_a_run_has_the_defaults_of_its_task() -> None:
+    """What a run is started from may have another process; a recipe file too."""
+    for kind in ("gaussian", "sdd", "ssn"):
+        settings = [f"process.kind={kind}"]
+        alone = load_recipe("segment", settings=settings)
+        for other in ({"kind": "ssn", "rank": 2}, {"kind": "edm", "log_sigma_mean": -2.0}, {"kind": "none"}):
+            if other["kind"] != kind:
+                assert load_recipe("segment", settings=settings, beneath={"process": other}) == alone
+    own = load_recipe("segment", settings=["process.kind=ssn"], beneath={"process": {"kind": "ssn", "rank": 2}})
+    assert isinstance(own.process, SSNProcess) and own.process.rank == 2

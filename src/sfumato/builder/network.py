@@ -205,14 +205,13 @@ def _amortised(recipe: Recipe, n: AmortisedNetwork, spec: Spec) -> dict[str, Any
         )
     keywords = {name: value for name, value in n if name not in ("kind", "draws")}
     assert "auto" not in keywords.values(), "the plan resolves every auto"
-    learnt = _has_learnt_prior(recipe)
-    if not (n.features or learnt):
+    learnt, twin, classes = _has_learnt_prior(recipe), is_stateless(recipe), len(spec.mask_classes)
+    if not (n.features or learnt or twin):
         raise UsageError(
             "network.features=false: the network that draws would know nothing of the image",
             expected="process.kind=flow with process.prior=learnt, of which it knows the image",
             remedy="--set network.features=true",
         )
-    twin, classes = is_stateless(recipe), len(spec.mask_classes)
     answers = build_process(recipe).channels(classes)[1] if twin else classes
     return {**keywords, "channels_mask": answers, "logits": _scores(recipe), "twin": twin, "prior": learnt}
 

@@ -154,6 +154,11 @@ def _check_own_estimates(recipe: Recipe, process: Process) -> None:
             f"process {recipe.process.kind} has no state that could be made from the network's estimate",
             remedy="--set train.recycle=0 --set train.self_condition=0",
         )
+    if isinstance(process, Deterministic | LowRankLogits) and recipe.sample.start == "twin":
+        raise UsageError(
+            f"sample.start=twin with process {recipe.process.kind}, which has no noise levels to start between",
+            remedy="--set sample.start=noise",
+        )
     if train.recycle > 0 and isinstance(process, Gaussian) and process.prediction not in ("logits", "x0"):
         raise UsageError(
             f"train.recycle with prediction {process.prediction}: its target is taken from the noise, which a "

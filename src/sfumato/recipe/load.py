@@ -107,8 +107,17 @@ def load_recipe(
     raw = reduce(merge, layers, DEFAULTS[task])
     of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
     of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})
+    layers = _without_other_processes(layers, _kind(raw, "process"))
     raw = reduce(merge, layers, reduce(merge, (of_network, of_process), DEFAULTS[task]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
+
+
+def _without_other_processes(layers: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The layers without processes that one of this kind replaces: they would take its defaults along."""
+    others = [number for number, layer in enumerate(layers) if _kind(layer, "process") not in ("", "None", kind)]
+    replaced = others[-1] + 1 if others else 0
+    kept = [{name: value for name, value in layer.items() if name != "process"} for layer in layers[:replaced]]
+    return [*kept, *layers[replaced:]]
 
 
 def _nested(names: Sequence[str], value: Any) -> dict[str, Any]:

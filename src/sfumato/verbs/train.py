@@ -200,14 +200,7 @@ def iter_training(
     with _at_work(run):
         result = yield from _training(wanted, run, Path(source), start)
         for name in training.all_controls:
-            lengths = {f"train.{length}": None for length in LENGTHS} | {"train.steps": result.step}
-            control = load_recipe(
-                task,
-                training.file,
-                settings=training.settings,
-                changes={**reading.changes(), **training.all_changes, **AS_CONTROL[name], **lengths},
-                beneath=start.words if start else None,
-            )
+            control = _control(name, reading, training, start, steps=result.step)
             controls[name] = yield from _training(control, run.control(name), run.dataset, start)
             _compare(result, name, controls[name])
     return Trained(run.folder, result, controls)
@@ -365,7 +358,39 @@ def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tu
         finding = f"a control ({training.all_controls[0]}) of a model that makes images"
         raise UsageError(finding, expected="one of a segmentation model: of masks alone")
     changes = {**reading.changes(), **training.all_changes}
-    return resolve_init(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
+    wanted, start = resolve_init(
+        training.init, task, run, file=training.file, settings=training.settings, changes=changes
+    )
+    for name in training.all_controls:
+        _refuse_itself(name, wanted, _control(name, reading, training, start, steps=1))
+    return wanted, start
+
+
+def _control(name: ControlName, reading: Reading, training: Training, start: Start | None, *, steps: int) -> Recipe:
+    """The recipe of a control that is trained for so many steps."""
+    lengths = {f"train.{length}": None for length in LENGTHS} | {"train.steps": steps}
+    return load_recipe(
+        "segment",
+        training.file,
+        settings=training.settings,
+        changes={**reading.changes(), **training.all_changes, **AS_CONTROL[name], **lengths},
+        beneath=start.words if start else None,
+    )
+
+
+def _refuse_itself(name: ControlName, wanted: Recipe, control: Recipe) -> None:
+    """A model is no control of itself.
+
+    Raises:
+        UsageError: both have one process.
+    """
+    if wanted.process.kind == control.process.kind:
+        others = " or ".join(other for other in CONTROLS if other != name)
+        raise UsageError(
+            f"the control {name} of a model of process {wanted.process.kind}: it would be the same again",
+            expected=f"another process, or the control {others}",
+            remedy=f"leave the control {name} out",
+        )
 
 
 def _dataset_of(run: Run, moved: Path | str | None) -> Path:

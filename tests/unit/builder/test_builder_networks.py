@@ -118,7 +118,7 @@ def test_logits_that_are_drawn_are_answers_of_the_encoder() -> None:
 
 @pytest.mark.parametrize("features", [False, True])
 def test_a_learnt_prior_is_of_an_amortised_network(features: bool) -> None:
-    learnt = "process={kind: flow, prediction: logits, prior: learnt}"
+    learnt = "process={kind: flow, prediction: logits, prior: learnt, critical_log_snr: -5}"
     network = build_network(amortised(learnt, f"network.features={features}"), SPEC)
     assert isinstance(network, Amortised) and network.prior
     assert (network.features, network.logits) == (features, features)
@@ -126,6 +126,9 @@ def test_a_learnt_prior_is_of_an_amortised_network(features: bool) -> None:
         build_network(load_recipe("segment", settings=settings("maskhead", "small", learnt)), SPEC)
     with pytest.raises(UsageError, match=r"network\.features=false"):
         build_network(amortised(LOGITS, "network.features=false"), SPEC)
+    for process in ("{kind: none}", "{kind: ssn, classes: 3}"):  # the controls of such a model have no part that draws
+        control = build_network(amortised(f"process={process}", "network.features=false"), SPEC)
+        assert isinstance(control, Amortised) and control.twin
 
 
 def test_an_amortised_network_is_refused_for_images_and_for_estimates_beside_them() -> None:

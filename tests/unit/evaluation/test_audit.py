@@ -12,7 +12,16 @@ from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Process
 from sfumato.errors import UsageError
-from sfumato.evaluation.audit.arms import MATCHED_ARM, RANDOM, RECOMMENDED, SHUFFLED, TWIN_ARM, SamplingArm, arms_of
+from sfumato.evaluation.audit.arms import (
+    MATCHED_ARM,
+    RANDOM,
+    RECOMMENDED,
+    SHUFFLED,
+    SSN_ARM,
+    TWIN_ARM,
+    SamplingArm,
+    arms_of,
+)
 from sfumato.evaluation.audit.measure import AuditCase, score
 from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
@@ -102,6 +111,9 @@ def test_every_arm_says_what_it_costs() -> None:
         SHUFFLED: 12,
     }  # fmt: skip
     assert {arm.name for arm in arms if arm.tta} == {MATCHED_ARM}
+    drawn = arms_of(model("sample.steps=4"), {"ssn": model("process={kind: ssn, classes: 2}")}, calls=[1], members=3)
+    told = {arm.name: (arm.calls, arm.members) for arm in drawn}
+    assert told[SSN_ARM] == (1, 3) and TWIN_ARM not in told, "the answer to an image is that of all members"
     fewer = {
         arm.name: arm.calls
         for arm in arms_of(model("sample.steps=2"), {"twin": model("process.kind=none")}, calls=[], members=2)

@@ -14,9 +14,11 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.family.dirichlet import Dirichlet
+from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.loss import focal, soft_dice
 from sfumato.diffusion.process import Condition
 from sfumato.networks.discriminator import Discriminator
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment, signed_one_hot, undecided
@@ -32,6 +34,8 @@ PREDICTIONS = {
     "sdd-klub": ["process={kind: sdd, classes: 3, loss: klub}", "data.size=[8, 8]"],
     "sdd-log-odds": ["process={kind: sdd, classes: 3, skip: log_odds}", "data.size=[8, 8]"],
 }
+WHOLE_READINGS = {"ssn": ["process={kind: ssn, classes: 3, rank: 2, pairs: 2}"]}
+"""Their pixels are no more likely one by one: what is ignored weighs the draws of the others otherwise."""
 
 
 PLAIN = Objective(terms=(Term("dice", 1.0, soft_dice, per_pixel=False),))
@@ -60,7 +64,7 @@ def task(
     images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
     dataset = Dataset(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, stored)
-    recipe = load_recipe("segment", settings=PREDICTIONS[prediction])
+    recipe = load_recipe("segment", settings={**PREDICTIONS, **WHOLE_READINGS}[prediction])
     process = build_process(recipe)
     return Segment(
         dataset=dataset,
@@ -87,6 +91,17 @@ class Answer(nn.Module):
         return self.scores[:, -x.shape[1] :] if x.shape[1] else self.scores
 
 
+class Fixed(nn.Module):
+    """One answer, whatever it sees."""
+
+    def __init__(self, answer: torch.Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return self.answer
+
+
 BATCH = Batch(step=0, slots=tuple(range(CASES)), rows=tuple(range(CASES)))
 
 
@@ -108,6 +123,22 @@ def test_ignored_pixels_give_no_gradient_and_the_others_theirs(
     assert network.scores.grad is not None
     expected = network.scores.grad[:-1, :, 3:] * SIZE / (SIZE - 3)
     assert torch.allclose(gradient[:-1, :, 3:], expected, rtol=1e-4, atol=1e-7), "the mean is over fewer pixels"
+
+
+def test_a_whole_reading_is_as_likely_as_what_the_mask_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = LowRankLogits(classes=CLASSES, rank=2, pairs=2)
+    answer = torch.randn(CASES, process.channels(CLASSES)[1], SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+    state = process.corrupt(torch.zeros(CASES, CLASSES, SIZE, SIZE), torch.ones(CASES), Noise(list(range(CASES))))
+    monkeypatch.setattr(LowRankLogits, "corrupt", lambda *_: state)
+    answer.requires_grad_()
+    terms = task(masks(3), "ssn").loss(Fixed(answer), BATCH)
+    said = torch.from_numpy(masks(0)[:, 0, 3:])
+    expected = process.loss(answer[..., 3:, :], signed_one_hot(said, CLASSES), state[..., 3:, :], torch.ones(CASES))
+    assert torch.allclose(terms["process"][:-1], expected[:-1], rtol=1e-4)
+    assert terms["process"][-1].item() == pytest.approx(0, abs=1e-6), "all of it is ignored"
+    (gradient,) = torch.autograd.grad(terms["loss"].sum(), answer)
+    assert gradient.isfinite().all() and gradient[:-1, :, 3:].any()
+    assert not gradient[:, :, :3].any() and not gradient[-1].any()
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)

@@ -50,7 +50,9 @@ class SamplingArm:
 
     @property
     def calls(self) -> int:
-        """Network calls for one image."""
+        """Network calls for one image; one gives all members of logits that are drawn."""
+        if self.model.recipe.process.kind == "ssn":
+            return 1
         return self.members * self.sampler.calls + (0 if self.start is None else self.start.calls)
 
     def around(self, ids: Sequence[str], seed: int) -> Callable[[Denoise], Denoise]:
