@@ -1,10 +1,13 @@
-"""nnU-Net v2 on the split, the CPU minutes and the scores of `benchmarks/native.py`.
+r"""nnU-Net v2 on the split, the CPU minutes and the scores of `benchmarks/native.py`.
 
     python benchmarks/nnunet.py SOURCE --minutes 2 --seeds 3      # SOURCE: images or volumes with masks, of any sizes
 
-nnU-Net is no dependency of sfumato. It and what it needs beside `pip install "sfumato[dev]"`, without torchvision:
+nnU-Net is no dependency of sfumato. What is needed beside `pip install "sfumato[dev]"`, without torchvision, which its
+usual network does not need:
 
-    pip install --no-deps nnunetv2==2.8.1
+    pip install --no-deps nnunetv2==2.8.1 acvl-utils==0.2.6 dynamic-network-architectures==0.4.4 \
+        batchgenerators==0.25.5 batchgeneratorsv2==0.3.6 blosc2==4.14.1 ndindex==1.10.1 msgpack==1.2.4 \
+        numexpr==2.14.2 connected-components-3d==4.1.1 pandas==3.1.1 seaborn==0.13.2
 
 The training cases of the prepared data set (`--size native`) are written in nnU-Net's raw form, with their voxel
 spacing, and nnU-Net plans and preprocesses them itself: `3d_fullres` for volumes, `2d` for images. Its network with
@@ -19,8 +22,11 @@ deep supervision, its loss, its augmentation and its optimiser (SGD with Nestero
     mirroring  not in prediction, as with the arms of `native.py`; --mirror adds a row with it, which is its default
     intensity  images as prepared (windowed, 0 is black); nnU-Net then normalises each as it does
 
+A momentum of 0.99 remembers a hundred steps, and a CPU may not make as many in these minutes: --momentum sets another.
+
 Preparing, planning and preprocessing do not count, nor do predicting and scoring. Predicted are the test cases by its
-sliding windows (half overlapping, Gaussian weights), and its masks are brought back to each case's own size.
+sliding windows (half overlapping, Gaussian weights), and its masks are brought back to each case's own size. What
+nnU-Net says of its work goes to standard error.
 """
 
 import argparse
@@ -37,7 +43,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 import torch
 
 from native import Predict, Scores, means, scored
@@ -63,6 +69,7 @@ class Plan(NamedTuple):
 
     @property
     def chosen(self) -> dict[str, Any]:
+        """Of the configuration that is trained."""
         return self.plans["configurations"][self.configuration]
 
 
@@ -92,9 +99,9 @@ def channels(truth: Dataset, row: int) -> np.ndarray:
 
 
 def write(path: Path, array: np.ndarray, steps: tuple[float, ...]) -> None:
-    image = sitk.GetImageFromArray(array)
+    image = SimpleITK.GetImageFromArray(array)
     image.SetSpacing(steps[::-1])
-    sitk.WriteImage(image, path)
+    SimpleITK.WriteImage(image, path)
 
 
 def write_raw(folder: Path, truth: Dataset) -> None:
@@ -140,11 +147,11 @@ def planned(folder: Path, truth: Dataset, batch: int) -> Plan:
     return plan
 
 
-def trainer_of(plan: Plan, budget: float, seed: int) -> "nnUNetTrainer":
+def trainer_of(plan: Plan, budget: float, momentum: float, seed: int) -> "nnUNetTrainer":
     """Its trainer, whose epochs are CPU seconds: its rate falls by them."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    os.environ["nnUNet_n_proc_DA"] = "0"  # not before: planning makes it the number of threads
+    os.environ |= {"nnUNet_n_proc_DA": "0"}  # not before: planning makes it the number of threads
     np.random.seed(seed)
     torch.manual_seed(seed)
     plans = {**copy.deepcopy(plan.plans), "continue_training": False}
@@ -152,6 +159,8 @@ def trainer_of(plan: Plan, budget: float, seed: int) -> "nnUNetTrainer":
         trainer = nnUNetTrainer(plans, plan.configuration, "all", plan.description, torch.device("cpu"))
         trainer.num_epochs = budget
         trainer.initialize()
+        for group in trainer.optimizer.param_groups:
+            group["momentum"] = momentum
         trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
     return trainer
 
@@ -203,7 +212,7 @@ def mean_score(truth: Dataset, mask_of: Callable[[int], np.ndarray]) -> Scores:
 def results(plan: Plan, truth: Dataset, options: argparse.Namespace) -> Iterator[tuple[str, int, int, Scores]]:
     budget = 60 * options.minutes
     for seed in range(options.first, options.first + options.seeds):
-        trainer = trainer_of(plan, budget, seed)
+        trainer = trainer_of(plan, budget, options.momentum, seed)
         steps = trained(trainer, budget)
         if seed == options.first:
             print(f"{count_parameters(trainer.network) / 1e6:.2f} M parameters", file=sys.stderr, flush=True)
@@ -219,6 +228,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--batch", type=int, default=2, help="the most patches of a step")
+    parser.add_argument("--momentum", type=float, default=0.99, help="of SGD")
     parser.add_argument("--mirror", action="store_true", help="also predict mirrored images and take the mean")
     parser.add_argument("--drop-unpaired", action="store_true")
     parser.add_argument("--images", help="as of prepare")

@@ -56,7 +56,7 @@ def test_the_page_of_an_audit(audited: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_audited_is_said(segment_run: Path, generate_run: Path, toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match="deterministic model"):
+    with pytest.raises(UsageError, match="it has no noisy state"):
         auditing.audit(segment_run / "twin", out=out)
     with pytest.raises(UsageError, match="to generate images"):
         auditing.audit(generate_run, out=out)
