@@ -95,7 +95,6 @@ PROCESSES = {
     "flow": ("generate", ["process={kind: flow}"]),
     "sdd": ("segment", ["process={kind: sdd, classes: 2}", "data.size=[8, 8]"]),
     "categorical": ("segment", ["process={kind: categorical, critical_log_snr: null}"]),
-    "ssn": ("segment", ["process={kind: ssn, classes: 2}"]),
 }
 """A recipe for each kind of process."""
 
