@@ -30,7 +30,7 @@ def test_without_time_it_makes_the_fewest_steps_and_less_afterwards(
     out = tmp_path / "demo"
     result = demo(out=out, minutes=NO_TIME, cases=24)
     page = Path(result["report"]).read_text()
-    assert set(result["scores"]["arms"]) == {"diffusion", "deterministic twin"}
+    assert set(result["scores"]["arms"]) == {"ssn", "deterministic twin"}
     assert "deterministic twin" in page and "grade 2" in page
     for run, steps in (("segment", 3), ("segment/twin", 3), ("generate", 4)):
         log = read_log(out / run / "log.jsonl")

@@ -446,7 +446,7 @@ def test_models_of_several_folds_are_one_ensemble(run: Path, whole: Path, source
     )
     assert not np.array_equal(both, one)
     (row,) = read_rows(tmp_path / "both" / "manifest.csv")
-    assert int(row["network_calls"]) == 2 * 2 * 2
+    assert (int(row["network_calls"]), int(row["draw_calls"])) == (2, 2 * 2 * 2), "each sees the volume once"
 
 
 def test_models_of_other_data_make_no_ensemble(run: Path, segment_run: Path, source: Path, tmp_path: Path) -> None:

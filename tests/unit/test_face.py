@@ -299,7 +299,7 @@ def test_paths_may_be_text(scans: Path, tmp_path: Path) -> None:
 
 
 def test_images_have_no_twin(scans: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a twin of a model that makes images"):
+    with pytest.raises(UsageError, match=r"a control \(twin\) of a model that makes images"):
         train("generate", scans, out=tmp_path / "run", training=Training(twin=True))
     assert not (tmp_path / "run").exists()
 
