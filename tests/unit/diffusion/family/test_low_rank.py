@@ -111,6 +111,7 @@ def test_an_item_is_its_seed():
     together = process.prior(like, Noise([4, 5, 6]))
     assert torch.equal(process.prior(like[1:2], Noise([5])), together[1:2])
     assert len(together.flatten(1).unique(dim=0)) == 3
+    assert torch.equal(together[:, 2:], together[:, 2:, :1, :1].expand(-1, -1, 1, PIXELS)), "the same in every window"
 
 
 def test_the_network_sees_no_draw():
