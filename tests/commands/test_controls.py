@@ -1,15 +1,22 @@
 """Models that are trained beside a model of masks, from the command line to scores."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sfumato.commands import evaluate, info, train
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
-from sfumato.experiment.run import load_model
+from sfumato.experiment.run import CONTROLS, Run, load_model
+from sfumato.outputs.predictions import _readings
+from sfumato.recipe import MASK_TERMS
+from sfumato.reporting.figures import overlay
 from sfumato.tables import read_rows
 from sfumato.training.checkpoint import newest
 
@@ -98,3 +105,32 @@ def test_what_has_no_noise_levels_starts_from_no_twin(dataset: Path, tmp_path: P
     """Else the run is trained, and nothing can be drawn from it."""
     with pytest.raises(UsageError, match=f"sample.start=twin with process {process}"):
         trained(dataset, tmp_path / "run", TINY, f"process.kind={process}", "sample.start=twin", steps=1, controls="")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("twin", "none"), ("ssn", "ssn")])
+@pytest.mark.parametrize("said", [{"steps": 3}, {"sampler": "heun"}, {"grid": "uniform"}, {"eta": 0.5}])
+def test_what_one_call_has_no_use_for_is_refused(
+    run: Path, dataset: Path, tmp_path: Path, name: str, kind: str, said: dict[str, Any]
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=f"--{next(iter(said))} of .*, a model of process {kind}: .* one call"):
+        segmenting.segment(run / name, dataset, out=out, sampling=SamplingFlags(**said))
+    assert not out.exists()
+
+
+def test_drawn_logits_as_a_control_have_their_likelihood_alone(dataset: Path, tmp_path: Path) -> None:
+    """Terms of an estimate would pull all draws together; the twin keeps them."""
+    trained(dataset, tmp_path / "run", TINY, "loss.focal=0.5", "loss.generalised_dice=0.5", steps=1)
+    losses = {name: Run(tmp_path / "run").control(name).recipe.loss for name in CONTROLS}
+    assert (losses["twin"].focal, losses["twin"].dice, losses["ssn"].process) == (0.5, 1.0, 1.0)
+    assert not any(getattr(losses["ssn"], name) for name in MASK_TERMS)
+
+
+def test_outlines_of_large_images_are_whole_where_members_are_side_by_side() -> None:
+    """A square of 700 pixels: each row of the strip that it spans shows its outline."""
+    picture, member = np.zeros((1000, 1000, 1), np.uint8), np.zeros((1000, 1000), np.uint8)
+    member[150:850, 150:850] = 1
+    shown = np.asarray(Image.open(io.BytesIO(_readings(picture, np.stack([member, member])))).convert("RGB"), int)
+    outline = overlay(picture, member)[150, 150]
+    assert (shown[35:165, :200] == outline).all(2).any(1).all()
+    assert shown.shape[1] < 420

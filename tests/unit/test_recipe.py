@@ -86,6 +86,27 @@ def test_recipes_are_immutable() -> None:
     assert isinstance(recipe, Recipe)
 
 
+@pytest.mark.parametrize(
+    ("seen", "settings", "kind"),
+    [
+        ((128, 128), [], "unet"),
+        ((64, 129), [], "amortised"),
+        ((8, 8, 8), [], "amortised"),
+        ((256, 256), ["network.attention=[16]"], "unet"),
+        ((256, 256), ["train.self_condition=0.5"], "unet"),
+        ((256, 256), ["network.kind=unet"], "unet"),
+    ],
+)
+def test_large_images_and_volumes_are_seen_once(seen: tuple[int, ...], settings: list[str], kind: str) -> None:
+    from sfumato.experiment.plan import with_network
+
+    recipe, choices = with_network(load_recipe("segment", settings=settings), seen)
+    assert recipe.network.kind == kind
+    assert [choice.choice for choice in choices] == (["network.kind"] if kind == "amortised" else [])
+    usual = {"unet": 3e-4, "amortised": 1e-3}[kind]
+    assert recipe.train.learning_rate == usual
+
+
 @pytest.mark.parametrize(("silent", "weight"), [(0, 1.0), (1, 1.0), (10, 0.0)])
 def test_soft_dice_is_left_out_where_readers_differ_on_whether_there_is_anything(
     tmp_path: Path, silent: int, weight: float

@@ -20,7 +20,6 @@ from sfumato.builder.held import build_held, built
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
-from sfumato.diffusion.family.low_rank import LowRankLogits
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
@@ -28,12 +27,12 @@ from sfumato.files import matching
 from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_model_header
 from sfumato.local import MARK, Names, found
 from sfumato.measured import keep_measured, read_measured
-from sfumato.networks.amortised import Amortised
 from sfumato.plain import mistakes, read_object, shaped
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe, read_recipe
 from sfumato.tasks.counting import count_calls
 from sfumato.tasks.pairs import Layout
+from sfumato.tasks.seen import sees_once
 from sfumato.tasks.task import Sampler
 from sfumato.training.best import best_words
 from sfumato.training.checkpoint import load, marked, named_checkpoint, newest
@@ -132,9 +131,8 @@ class Model(NamedTuple):
 
     @property
     def sees_once(self) -> bool:
-        """Whether an image is seen once for all its masks, each of which then costs little; see `tasks.seen`."""
-        amortised = isinstance(self.network, Amortised) and not self.network.twin
-        return amortised or isinstance(self.process, LowRankLogits)
+        """Whether an image is seen once for all its masks; see `tasks.seen`."""
+        return sees_once(self.network, self.process)
 
     def calls(self, sampler: Sampler, guidance: Guidance = UNGUIDED) -> int:
         """Network calls of one result, those of a guide counted."""

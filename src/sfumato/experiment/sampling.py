@@ -57,6 +57,9 @@ class Passes(NamedTuple):
         return {"network_calls": self.image, **({"draw_calls": self.draws} if self.draws else {})}
 
 
+ONE_CALL = ("none", "ssn")
+"""Processes without noise levels."""
+
 IMAGES_AT_ONCE = 32
 """Images, or pairs, that are made at once if nobody says how many."""
 
@@ -102,6 +105,7 @@ class Sampling:
             DataError: there are too few validation cases to measure the steps.
             ModelError: steps are to be measured of a model that is no better than a constant.
         """
+        self._refuse_one_call(model)
         others = {"--eta": self.eta, "--churn": self.churn, "--guide": self.guide, "--guidance": self.guidance}
         steps = resolve_steps(model, path, self.steps, sampler=self.sampler, grid=self.grid, batch=batch, others=others)
         build = partial(self._sampler, model, below=below, start=start)
@@ -113,6 +117,22 @@ class Sampling:
         """What results depend on, as it was said: measured steps as their number, a guide by its weights."""
         steps = drawing.sampler.words["steps"] if self.steps == "auto" else self.steps
         return {**vars(self), "steps": steps, "guide": drawing.guidance.weak_id}
+
+    def _refuse_one_call(self, model: Model) -> None:
+        """A model without noise levels answers in one call: there is nothing to choose.
+
+        Raises:
+            UsageError: a step or a sampler is asked for.
+        """
+        words = {"--sampler": self.sampler, "--grid": self.grid, "--eta": self.eta, "--churn": self.churn}
+        given = [flag for flag, value in {"--steps": self.steps, **words}.items() if value is not None]
+        kind = model.recipe.process.kind
+        if given and kind in ONE_CALL:
+            raise UsageError(
+                f"{' and '.join(given)} of {model.name}, a model of process {kind}: it answers in one call",
+                expected="a model that diffuses",
+                remedy="leave it out",
+            )
 
     def _sampler(self, model: Model, steps: int | None, *, below: float | None, start: str | None) -> Sampler:
         words = {"sampler": self.sampler, "grid": self.grid, "eta": self.eta, "churn": self.churn, "start": start}

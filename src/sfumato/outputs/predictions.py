@@ -13,6 +13,7 @@ the members were drawn, before any repair, in the input's own size and geometry.
 added up, whatever the model saw at once. With several foreground classes the columns end in _CLASS, as files do.
 """
 
+import math
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,7 +47,7 @@ from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared_picture
 from sfumato.metrics.ensemble import agreement, doubtful_region, mean_entropy
 from sfumato.metrics.size import MaskSizes, level_sizes, member_sizes, size_distribution
-from sfumato.reporting.figures import film_pictures, overlay, strip
+from sfumato.reporting.figures import TILE, film_pictures, overlay, strip
 from sfumato.slabs import slabs
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
@@ -177,9 +178,7 @@ class Writer:
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         if side_by_side and "members" in self.writing.save and len(maps.members) > 1:
             with spared_picture(f"the members of {unit.id}"):
-                shown = [overlay(ensemble.picture, member) for member in maps.members[:READINGS]]
-                labels = [f"member {number}" for number in range(len(shown))]
-                self._at(f"readings/{unit.id}.png").write_bytes(strip(shown, labels))
+                self._at(f"readings/{unit.id}.png").write_bytes(_readings(ensemble.picture, maps.members))
         self._process(unit.id, ensemble)
         return self._row(unit, files, numbers, self._sizes(maps))
 
@@ -485,6 +484,13 @@ def _cropped(masks: np.ndarray) -> np.ndarray:
         first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
         masks = masks[(slice(None),) * axis + (slice(first, last + 1),)]
     return masks
+
+
+def _readings(picture: np.ndarray, members: np.ndarray) -> bytes:
+    """The first members side by side on the image, made small first: outlines of one pixel would be dotted by it."""
+    step = math.ceil(max(picture.shape[:2]) / TILE)
+    shown = [overlay(picture[::step, ::step], member[::step, ::step]) for member in members[:READINGS]]
+    return strip(shown, [f"member {number}" for number in range(len(shown))])
 
 
 def _six_digits(size: float) -> float:

@@ -10,15 +10,16 @@ from sfumato.recipe.load import DEFAULTS, LEARNING_RATES, load_recipe, merge, pa
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.process import CategoricalProcess, GaussianProcess, SDDProcess, SSNProcess
-from sfumato.recipe.recipe import PlanPreset, Recipe
+from sfumato.recipe.recipe import MASK_TERMS, PlanPreset, Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
 from sfumato.recipe.track import Track, public_words
-from sfumato.recipe.train import LENGTHS, GenerateMetric, SegmentMetric
+from sfumato.recipe.train import LENGTHS, GenerateMetric, LossWeights, SegmentMetric
 
 __all__ = [
     "DEFAULTS",
     "LEARNING_RATES",
     "LENGTHS",
+    "MASK_TERMS",
     "NATIVE",
     "Augment",
     "Augmentation",
@@ -28,6 +29,7 @@ __all__ = [
     "GenerateMetric",
     "GridName",
     "LabelKind",
+    "LossWeights",
     "Modality",
     "NonLeaking",
     "OwnNetwork",

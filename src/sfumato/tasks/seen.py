@@ -201,8 +201,16 @@ def seen(
     return SeenImages(once, images[different], window or tuple(images.shape[2:]), tuple(rows))
 
 
+def sees_once(network: nn.Module | Network, process: Process | None) -> bool:
+    """Whether an image is seen once for all its masks, each of which then costs little."""
+    return isinstance(process, LowRankLogits) or (isinstance(network, Amortised) and not network.twin)
+
+
 def _once(network: nn.Module | Network, process: Process | None, dimensions: int) -> Amortised | Stateless | None:
     """The network as one that sees an image once, if it is such."""
+    if not sees_once(network, process):
+        return None
     if isinstance(process, LowRankLogits):
         return Stateless(network, process.classes, dimensions)
-    return network if isinstance(network, Amortised) and not network.twin else None
+    assert isinstance(network, Amortised)
+    return network

@@ -22,7 +22,18 @@ from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.experiment.trainer import TrainingResult, Validation
 from sfumato.experiment.training_log import beside_control
 from sfumato.progress import say
-from sfumato.recipe import LENGTHS, PlanPreset, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
+from sfumato.recipe import (
+    LENGTHS,
+    MASK_TERMS,
+    LossWeights,
+    PlanPreset,
+    Recipe,
+    TaskKind,
+    in_images,
+    load_recipe,
+    merge,
+    parse_recipe,
+)
 from sfumato.training.processes import choose_device, is_first_here, own_device, process_group, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
@@ -33,7 +44,13 @@ _STATELESS = {"train.recycle": 0, "train.self_condition": 0, "sample.start": "no
 
 AS_CONTROL: Mapping[ControlName, Mapping[str, Any]] = {
     "twin": {"process": {"kind": "none", "prediction": "logits"}, **_STATELESS},
-    "ssn": {"process": {"kind": "ssn"}, "loss.process": 1, "loss.dice": 0, **_STATELESS},
+    "ssn": {
+        "process": {"kind": "ssn"},
+        **{f"loss.{name}": 0 for name in MASK_TERMS},
+        "loss.process": 1,
+        "loss.adversarial_learning_rate": LossWeights().adversarial_learning_rate,
+        **_STATELESS,
+    },
 }
 """What turns a recipe into that of a control: no noisy state; cross-entropy, or the likelihood of whole masks, as its
 loss."""

@@ -199,7 +199,6 @@ class Flow:
     `ddim`.
     """
 
-    labels: int = 1000
     variance_preserving: bool = field(default=True, init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
@@ -211,8 +210,8 @@ class Flow:
         return 1 / (1 + 1 / ratio)
 
     def label(self, t: Tensor) -> Tensor:
-        """M t."""
-        return self.labels * t
+        """T itself."""
+        return t
 
 
 @dataclass(frozen=True, eq=False)

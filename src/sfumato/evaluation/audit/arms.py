@@ -16,6 +16,7 @@ from sfumato.errors import UsageError
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import ControlName, Model
+from sfumato.experiment.sampling import ONE_CALL
 from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
@@ -84,7 +85,7 @@ def arms_of(
     Raises:
         UsageError: the model does not diffuse, or it starts from a twin that is not there.
     """
-    if model.recipe.process.kind in ("none", "ssn"):
+    if model.recipe.process.kind in ONE_CALL:
         raise UsageError(
             f"{model.name} is a model of process {model.recipe.process.kind}: it has no noisy state, and one call is "
             "all it makes",
