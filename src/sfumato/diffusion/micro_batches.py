@@ -50,10 +50,14 @@ class MicroBatches:
                 taken["encoded"] = condition.encoded.rows(self._images(start, x, condition.encoded))
             yield x[rows], level[rows], replace(condition, **taken)
 
-    def _images(self, start: int, x: Data, encoded: EncodedImages) -> Tensor:
-        """The encoded image of each item of a piece, of which as many items side by side have the same."""
+    def _images(self, start: int, x: Data, encoded: EncodedImages) -> slice | Tensor:
+        """The encoded image of each item of a piece, of which as many items side by side have the same; or of all."""
+        each = len(x) // len(encoded.logits)
+        first, last = (min(item, len(x) - 1) // each for item in (start, start + self.size - 1))
+        if first == last:
+            return slice(first, first + 1)
         items = torch.arange(start, start + self.size, device=x.device).clamp(max=len(x) - 1)
-        return items // (len(x) // len(encoded.logits))
+        return items // each
 
     def _rows(self, start: int, x: Data) -> slice | Tensor:
         """The items of a piece; beyond the last item comes the last item again."""

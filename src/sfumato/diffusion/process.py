@@ -35,11 +35,16 @@ class EncodedImages(NamedTuple):
         return EncodedImages(tuple(each[rows] for each in self.features), self.logits[rows])
 
     def repeated(self, times: int) -> "EncodedImages":
-        """Every image so many times, side by side."""
+        """Every image so many times, side by side; of a single image nothing is copied."""
         if times == 1:
             return self
-        features = tuple(each.repeat_interleave(times, 0) for each in self.features)
-        return EncodedImages(features, self.logits.repeat_interleave(times, 0))
+        return EncodedImages(tuple(_repeated(each, times) for each in self.features), _repeated(self.logits, times))
+
+
+def _repeated(values: Tensor, times: int) -> Tensor:
+    if len(values) == 1:
+        return values.expand(times, *values.shape[1:])
+    return values.repeat_interleave(times, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ last call is refined to full size, window by window, and the probabilities are w
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class Stateless:
 
     def __call__(self, x: Data, level: PerItem, condition: Condition) -> Output:  # noqa: ARG002
         """The answer again, for each of the states."""
-        assert condition.encoded is not None
+        assert condition.encoded is not None, "what of an image is known is told"
         return condition.encoded.repeated(len(x) // len(condition.encoded.logits)).logits
 
 
@@ -126,9 +127,20 @@ class SeenImages:
         """The images; where there are several windows, their last rows again until the windows fill them."""
         return self.images if len(self.states.places) == 1 else pad_to_multiple(self.images, self.stride)
 
+    @cached_property
+    def _shown(self) -> tuple[tuple[int, ...], int]:
+        """The images in the order of their masks, and how many masks each has; one of each mask where that differs."""
+        runs = [(row, len(list(masks))) for row, masks in groupby(self.rows)]
+        each = runs[0][1]
+        if any(count != each for _, count in runs):
+            return self.rows, 1
+        return tuple(row for row, _ in runs), each
+
     def of_windows(self, numbers: Sequence[int]) -> EncodedImages:
-        """What is known of some windows: a row for each image, those of one window side by side."""
+        """What is known of some windows: of each image of which there are masks, those of one window side by side."""
         parts = [self._of_window(number) for number in numbers]
+        if len(parts) == 1:
+            return parts[0]
         features = (torch.cat(each) for each in zip(*(part.features for part in parts), strict=True))
         return EncodedImages(tuple(features), torch.cat([part.logits for part in parts]))
 
@@ -137,7 +149,10 @@ class SeenImages:
         if known is None:
             known = self._see(number)
             self._kept.keep(number, known)
-        return known.rows(torch.tensor(self.rows, device=self.images.device))
+        images, _ = self._shown
+        if images == tuple(range(len(self.images))):
+            return known
+        return known.rows(torch.tensor(images, device=self.images.device))
 
     def _see(self, number: int) -> EncodedImages:
         """One image after the other, so that the bits do not depend on the others."""
@@ -173,9 +188,9 @@ class SeenImages:
 
     def _shares(self, refine: _Refine, x0_hat: Tensor, known: EncodedImages) -> Tensor:
         """Class probabilities; refined in pieces of one size, so that the bits do not depend on the batch."""
-        count, size = len(x0_hat), piece_size(known.logits)
+        count, size, (_, each) = len(x0_hat), piece_size(known.logits), self._shown
         rows = torch.arange(-(-count // size) * size, device=x0_hat.device).clamp(max=count - 1)
-        pieces = [refine(x0_hat[part], known.rows(part)) for part in torch.split(rows, size)]
+        pieces = [refine(x0_hat[part], known.rows(part // each)) for part in torch.split(rows, size)]
         return torch.cat(pieces)[:count].to(x0_hat.dtype).softmax(1)
 
 

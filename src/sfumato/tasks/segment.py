@@ -45,7 +45,7 @@ from sfumato.tasks.held_out import HeldOut
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.patches import Patches
 from sfumato.tasks.readers import drawn_readers
-from sfumato.tasks.seen import SeenImages, seen
+from sfumato.tasks.seen import SeenImages, Stateless, seen
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -352,7 +352,8 @@ def draw_masks(
         looking = known if each is network else seen(each, images, window, process=process)
         sides = looking.states.size if looking else window
         at_once = piece_size(like.new_empty(1, 1, *Windows(tuple(like.shape[2:]), sides).size))
-        inside = Denoiser(process, MicroBatches(looking.network if looking else each, at_once))
+        alone = looking.network if looking and isinstance(looking.network, Stateless) else None
+        inside = Denoiser(process, alone or MicroBatches(each, at_once))  # alone: pixel by pixel, in any batch
         together = max(1, at_once // len(images))
         return sampler.remembering(Tiled(inside, sides, together, known=looking.of_windows if looking else None))
 
