@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of each arm")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -209,7 +210,7 @@ def main() -> None:
     print(f"{len(rows)} cases of {len(set(patients))} patients, {options.members} members", flush=True)
     print(f"| arm | seed | steps | {' | '.join(Scores._fields)} | CPU s to draw |", flush=True)
     table = dict[str, list[np.ndarray]]()
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         arms = {name: arm_of(options.dataset, name, options, seed) for name in options.arms}
         for name, arm in arms.items():
             print(f"{name}: {count_parameters(arm.models[0][1].network) / 1e6:.2f} M parameters", flush=True)

@@ -283,7 +283,7 @@ def sampler_sections() -> list[Section]:
         *cells, last = ("yes" if entry.suits(process) else "" for process in processes.values())
         pairs.append(Row(name, tuple(cells), last))
     columns = ("sampler", "method", "calls of n steps", "order", "enough steps", "noise", "options", "source")
-    about = "Process `none`, the deterministic twin, has one call and nothing to walk."
+    about = "Processes `none`, the deterministic twin, and `ssn`, drawn logits, have one call and nothing to walk."
     return [
         Section("Samplers", SAMPLERS_ABOUT, columns, tuple(methods)),
         Section("Pairs", about, ("sampler", *processes), tuple(pairs)),

@@ -213,7 +213,7 @@ def _model(told: _Told) -> _Facts:
     network = f"{recipe['network']['kind']}, {counted(told['parameters'], 'parameter')}"
     operations = told["flops_per_call"]
     yield "network", network if operations is None else f"{network}, {operations / 1e6:.4g} MFLOP a call"
-    sample, at_once = recipe["sample"], recipe["process"]["kind"] in ("none", "ssn")
+    sample, at_once = recipe["sample"], recipe["process"]["kind"] in ONE_CALL
     yield "samples by", "one call" if at_once else f"{sample['sampler']}, {counted(sample['steps'], 'step')}"
     yield "sha256", told["sha256"]
 
