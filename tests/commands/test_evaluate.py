@@ -277,6 +277,19 @@ def test_ensembles_readers_and_the_order_of_review(tmp_path: Path, readers: Path
     assert "Do the probabilities mean what they say?" in titles and section.reading == tuple(result["reading"])
 
 
+def test_members_of_another_program_are_scored_beside_its_masks(tmp_path: Path, readers: Path) -> None:
+    other = tmp_path / "phiseg"
+    folder_of(other / "masks", dict.fromkeys(names(6), square(8)))
+    for number, side in enumerate((8, 6)):
+        folder_of(tmp_path / "drawn", {f"{name}_{number:02}": square(8, side=side) for name in names(6)})
+        shutil.copytree(tmp_path / "drawn", other / "members", dirs_exist_ok=True)
+        shutil.rmtree(tmp_path / "drawn")
+    result = evaluate.masks(other, readers, out=tmp_path / "out")
+    arm = result["arms"]["phiseg"]
+    assert arm["members"] == 2 and arm["ged_v"]["mean"] == 0 and arm["dice"]["mean"] < 1
+    assert not any("stands alone" in note for note in result["notes"] if note.startswith("phiseg"))
+
+
 def drawn_of(folder: Path, members: Mapping[str, list[np.ndarray]]) -> Path:
     """Ensembles in the folder of a model."""
     return ensemble(folder, members, doubt={name: k / 10 for k, name in enumerate(members)})

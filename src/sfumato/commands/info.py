@@ -17,6 +17,7 @@ from sfumato.data.placement import spacing_words
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.experiment.run import ModelFile, Run, read_model
+from sfumato.experiment.sampling import ONE_CALL
 from sfumato.networks.measure import count_flops
 from sfumato.progress import say
 from sfumato.recipe import OwnNetwork

@@ -27,6 +27,7 @@ class ReadOptions:
         images_only: masks are not wanted, as when a model is used: every image is a case, with or without a mask.
         group_by: what keeps cases together in one split: a column of the table, a regular expression whose first
             group is found in the id, `parent` (the folder), `PatientID`, `StudyInstanceUID` (DICOM), or `none`.
+        people: it is asked whose the images are; of predicted masks another folder tells.
         class_level: which folder below the source names the class, counted from 1; 0 chooses, and tells others.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
         component: which component of volumes with several is the image; "all": each is a channel of it; "planes": the
@@ -50,6 +51,7 @@ class ReadOptions:
     drop_unpaired: bool = False
     images_only: bool = False
     group_by: str | None = None
+    people: bool = True
     class_level: int = 0
     slice_axis: Axis | Literal["auto"] = "auto"
     component: int | Literal["all", "planes"] | None = None

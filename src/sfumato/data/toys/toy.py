@@ -124,7 +124,7 @@ def make_toy(
         made.append(case)
         truths.append(truth)
     write_manifest(folder / "manifest.csv", made)
-    known = {"readers": [{"probability": p, "bias": b} for p, b in _reader_habits(readers)], "cases": truths}
+    known = {"readers": [{"probability": p, "bias": b} for p, b in reader_habits(readers)], "cases": truths}
     if mask_classes > 2:
         known["mask_classes"] = mask_names(mask_classes)
     (folder / "truth.json").write_text(json.dumps(known, indent=1), encoding="utf-8")
@@ -147,7 +147,7 @@ def mask_names(mask_classes: int) -> list[str]:
     return [*names, "halo"] if mask_classes > 2 else names
 
 
-def _reader_habits(readers: int) -> list[tuple[float, float]]:
+def reader_habits(readers: int) -> list[tuple[float, float]]:
     """Probability to include the halo, and outline bias, of each reader: from tight to generous."""
     steps = np.linspace(0, 1, readers) if readers > 1 else np.array([0.5])
     return [(round(0.1 + 0.8 * step, 4), round(BIAS * (2 * step - 1), 4)) for step in steps.tolist()]
@@ -159,7 +159,7 @@ def _make_case(folder: Path, index: int, style: _Style, *, seed: int) -> tuple[C
     lesion = draw_lesion(random, size=style.size * DETAIL, grade=index % style.classes, classes=style.classes)
     picture = draw_picture(random, lesion, classes=style.classes, nuclei=_nuclei(lesion, style.mask_classes))
     write_image(folder / "images" / f"{name}.png", with_channels(picture, 1 if style.grey else 3))
-    habits = _reader_habits(style.readers)
+    habits = reader_habits(style.readers)
     included = [bool(random.random() < probability) for probability, _ in habits]
     paths = [folder / "masks" / f"reader_{reader}" / f"{name}.png" for reader in range(style.readers)]
     for path, (_, bias), halo in zip(paths, habits, included, strict=True):

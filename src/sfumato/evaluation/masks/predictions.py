@@ -1,9 +1,9 @@
 """Predicted masks in any form: what `sfumato segment` wrote, nnU-Net's output, or any folder of masks.
 
-Files belong to references by their names alone: the id, or the id without what only says that a file is a mask
-(`case_mask.png`). Nothing is paired by order, and nothing is left out without a word: a prediction without a reference
-is refused, and so is a case without a prediction, unless the folder's own manifest says that it was not asked for, or
-whole splits of the reference are absent.
+A folder of another program may hold ensembles: `members` beside `masks`. Files belong to references by their names
+alone: the id, or the id without what only says that a file is a mask (`case_mask.png`). Nothing is paired by order, and
+nothing is left out without a word: a prediction without a reference is refused, and so is a case without a prediction,
+unless the folder's own manifest says that it was not asked for, or whole splits of the reference are absent.
 """
 
 import re
@@ -240,8 +240,12 @@ def _members(folder: Path) -> dict[str, list[str]]:
 
 
 def _of_masks(folder: Path, truth: References) -> _Read:
-    """Any folder of masks; where it holds images too, the masks that belong to them."""
-    found = find_masks(folder)
+    """Any folder of masks; where it holds images too, the masks that belong to them; or `masks` beside `members`.
+
+    Whose they are the reference knows.
+    """
+    members = _members(folder / "members")
+    found = find_masks(folder / "masks" if members and (folder / "masks").is_dir() else folder, people=False)
     several = [case.id for case in found.cases if len(case.masks) > 1]
     if several:
         raise DataError(
@@ -252,7 +256,7 @@ def _of_masks(folder: Path, truth: References) -> _Read:
         )
     masks = {unit.id: _mask_file(unit) for unit in units(found.cases, "same")}
     paired = _paired(masks, truth, folder)
-    files = {case: PredictedFiles(masks[name]) for case, name in paired.items()}
+    files = {case: PredictedFiles(masks[name], tuple(members.get(name, ()))) for case, name in paired.items()}
     return _Read(files, {}, None, tuple(f"{folder.name}: {note}" for note in found.notes))
 
 

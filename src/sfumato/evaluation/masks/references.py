@@ -159,18 +159,19 @@ def _masks(cases: Iterable[Case]) -> Iterator[str]:
         yield from case.masks
 
 
-def find_masks(source: Path, *, class_names: Sequence[str] = ()) -> DiscoveredDataset:
+def find_masks(source: Path, *, class_names: Sequence[str] = (), people: bool = True) -> DiscoveredDataset:
     """Cases with masks; in a folder of masks alone, each is a case whose image is not known ("").
 
     Args:
         source: a folder, or whatever `find_cases` takes.
         class_names: names of the values of the masks, as a person gives them; they go before those of the source.
+        people: whether it is asked whose they are.
 
     Raises:
         DataError: as for `find_cases`.
         UsageError: as for `with_values`.
     """
-    hints = ReadOptions(class_names=tuple(class_names))
+    hints = ReadOptions(class_names=tuple(class_names), people=people)
     found = find_cases(source, hints=hints)
     if found.has_masks:
         return found if class_names else _with_words(found, source)

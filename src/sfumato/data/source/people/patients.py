@@ -30,7 +30,7 @@ def with_patients(found: DiscoveredDataset, source: Path | None, hints: ReadOpti
     Raises:
         DataError: `ReadOptions.group_by` is no column, expression or tag, or leaves cases without a group.
     """
-    if hints.images_only:
+    if hints.images_only or not hints.people:
         return found
     if hints.group_by is not None:
         found = grouped_by(found, source, hints.group_by)
