@@ -27,7 +27,8 @@ GAUSSIANS: dict[str, Gaussian] = {
     "edm": Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5),
     "vp": Gaussian(schedule=VP(), prediction="eps"),
     "ve": Gaussian(schedule=VE(), prediction="score"),
-    "flow": Gaussian(schedule=Flow(), prediction="v"),
+    "flow": Gaussian(schedule=Flow(), prediction="velocity"),
+    "flow-shifted": Gaussian(schedule=Flow(3.0), prediction="x0", least_sigma=0.05),
 }
 CATEGORICALS: dict[str, Categorical] = {
     "categorical": Categorical(schedule=cosine(1000)),

@@ -48,6 +48,9 @@ At the critical log-SNR the coarse mask can be read off the noisy state; only be
 Centred there, half of the training teaches little: see benchmarks/RESULTS.md.
 """
 
+LEAST_SIGMA = 0.05
+"""Of a flow that predicts the data: below it errors count as much as there."""
+
 
 def build_process(recipe: Recipe) -> Process:
     """The diffusion process; every `auto` of the recipe must have been resolved by `plan`."""
@@ -77,7 +80,7 @@ def build_process(recipe: Recipe) -> Process:
                 training=_centred(p.critical_log_snr, LogNormal(p.log_sigma_mean, p.log_sigma_std)),
             )
         case FlowProcess() as p:
-            return Gaussian(schedule=Flow(), prediction=p.prediction, training=_centred(p.critical_log_snr, Uniform()))
+            return _flow(recipe, p)
         case SSNProcess() as p:
             assert p.classes != "auto", "the plan resolves every auto"
             return LowRankLogits(classes=p.classes, rank=p.rank, pairs=p.pairs)
@@ -141,6 +144,18 @@ def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", 
         min_snr=p.min_snr,
     )
     return LearnedVariance(process=process) if learned else process
+
+
+def _flow(recipe: Recipe, p: FlowProcess) -> Gaussian:
+    """The process of straight paths; larger images than the reference get every ratio of noise to signal larger."""
+    factor = 1.0 if p.reference_side is None else max(recipe.data.seen) / p.reference_side
+    law = Uniform() if p.logit_mean is None else LogNormal(p.logit_mean + math.log(factor), p.logit_std)
+    return Gaussian(
+        schedule=Flow(factor),
+        prediction="velocity" if p.prediction == "v" else p.prediction,
+        training=_centred(p.critical_log_snr, law),
+        least_sigma=LEAST_SIGMA if p.prediction == "x0" else None,
+    )
 
 
 def _centred(critical: float | str | None, usual: TrainingNoise) -> TrainingNoise:

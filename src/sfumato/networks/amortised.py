@@ -22,9 +22,9 @@ E and D are the same pyramid: a U-Net whose way up is light, one block a level a
 alone with its head is the deterministic twin.
 
 The noise may lie around an answer mu of E instead of zero (Ribeiro et al. 2025, Flow-SSN: a learnt prior): to the state
-x_t = alpha x0 + sigma n of a Gaussian process is added what the prior has more,
+x_t = (1 - sigma) x0 + sigma n of a flow is added what the prior has more,
 
-    D sees x_t + sigma mu,    sigma = 1 / sqrt(1 + 1 / s^2), s the noise-to-signal ratio that D is told             (6)
+    D sees x_t + sigma mu,    sigma = 1 / (1 + 1 / s), s the noise-to-signal ratio that D is told                   (6)
 
 so that process, samplers and losses are those of noise around zero. D may then do without the features of E.
 
@@ -422,8 +422,8 @@ def _between(values: Tensor, stride: PerAxis = 1, sizes: Sequence[int] | None = 
 
 
 def _sigma(level: PerItem) -> PerItem:
-    """Sigma of a Gaussian process that preserves the variance, from ln(s) / 4."""
-    return torch.rsqrt(1 + torch.exp(-8 * level.float()))
+    """Sigma of a straight path, from ln(s) / 4."""
+    return torch.sigmoid(4 * level.float())
 
 
 class _Projection(nn.Sequential):

@@ -59,6 +59,7 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
         "sample": {"grid": "uniform"},  # nearer to readers than times around the critical level, see RESULTS.md
     },
     ("segment", "ssn"): {"loss": {"dice": 0.0}, "sample": {"samples": 16}},
+    ("generate", "flow"): {"process": {"kind": "flow", "logit_mean": -0.4}},  # Geng et al. 2025, for small images
     ("generate", "sdd"): {
         "train": {"learning_rate": 3e-4},
         "sample": {"sampler": "ancestral", "grid": "geometric"},

@@ -156,13 +156,32 @@ class FlowProcess(Part):
     """Straight paths from noise to data (Liu et al. 2023, Lipman et al. 2023)."""
 
     kind: Literal["flow"] = "flow"
-    prediction: Literal["v", "x0", "logits"] = Field("v", description="what the network predicts; logits for masks")
+    prediction: Literal["v", "x0", "logits"] = Field(
+        "v",
+        description="what the network predicts: the velocity, noise minus data; the data, their errors weighed as those "
+        "of the velocity; logits for masks",
+    )
+    logit_mean: float | None = Field(
+        None, description="training times: mean of ln(t / (1 - t)) (Esser 2024); null: uniform times"
+    )
+    logit_std: Positive = Field(1.0, description="its standard deviation")
+    reference_side: Count | None = Field(
+        None, description="side in pixels that suits these times; larger images get more noise (Esser 2024)"
+    )
     prior: Literal["normal", "learnt"] = Field(
         "normal", description="what the noise lies around: zero, or the network's answer to the image (amortised)"
     )
     critical_log_snr: float | Auto | None = Field(
         None, description="centre of training noise and of the critical grid; auto measures it on the masks"
     )
+
+    @model_validator(mode="after")
+    def _settings_apply(self) -> "FlowProcess":
+        if self.logit_mean is None and self.logit_std != 1.0:
+            raise ValueError("logit_std would do nothing: without logit_mean times are uniform")
+        if self.critical_log_snr is not None and (self.logit_mean is not None or self.reference_side is not None):
+            raise ValueError("critical_log_snr decides the times; leave logit_mean and reference_side out")
+        return self
 
 
 class SSNProcess(Part):

@@ -251,7 +251,7 @@ def test_noise_around_an_answer_is_noise_around_zero_with_the_answer_in_it() -> 
     without.load_state_dict({name: each for name, each in with_prior.state_dict().items() if "centre" not in name})
     image, x, level = random(2, 3, 33, 18), random(2, 2, 9, 5), torch.tensor([0.25, 4.0])
     centre = with_prior.encode(image).features[-1]
-    sigma = torch.tensor([(1 + math.exp(-2)) ** -0.5, 1.0]).view(2, 1, 1, 1)  # at s = e, and where no signal is left
+    sigma = torch.tensor([1 / (1 + math.exp(-1)), 1.0]).view(2, 1, 1, 1)  # at s = e, and where no signal is left
     moved = without(x + sigma * centre, level, Condition(image=image))
     torch.testing.assert_close(with_prior(x, level, Condition(image=image)), moved, rtol=1e-5, atol=1e-5)
     assert centre.shape == x.shape and centre.std() > 0.01

@@ -64,7 +64,7 @@ class Categorical:
     objective: Literal["cross_entropy", "posterior_kl"] = "cross_entropy"
 
     def __post_init__(self) -> None:
-        if not self.schedule.variance_preserving:
+        if self.schedule.scaling != "variance_preserving":
             raise ValueError("the share of pixels that keep their class is alpha of a variance-preserving schedule")
 
     def channels(self, data: int) -> tuple[int, int]:

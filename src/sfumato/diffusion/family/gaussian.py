@@ -10,15 +10,16 @@ What the network's output means is its prediction; each has a regression target 
     score   -n (sigma times the score)    x0_hat = (x_t + sigma score) / alpha                            (4)
     x0      x0                            x0_hat = output                                                 (5)
     v       alpha n - sigma x0            x0_hat = (alpha x_t - sigma v) / (alpha^2 + sigma^2)            (6)
-    F       (x0 - c_skip x) / c_out       x0_hat = c_skip x + c_out F,  x = x_t / alpha                   (7)
+    u       n - x0 (velocity of a flow)   x0_hat = (x_t - sigma u) / (alpha + sigma)                      (7)
+    F       (x0 - c_skip x) / c_out       x0_hat = c_skip x + c_out F,  x = x_t / alpha                   (8)
             c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2)    (Karras et al. 2022, table 1)
-    logits  class scores of each pixel    x0_hat = 2 softmax(output) - 1, trained by cross-entropy       (8)
+    logits  class scores of each pixel    x0_hat = 2 softmax(output) - 1, trained by cross-entropy       (9)
 
-(3) to (7) are linear in x_t and output. Their weights are computed in float64 and in forms that hold from s = 0 to
+(3) to (8) are linear in x_t and output. Their weights are computed in float64 and in forms that hold from s = 0 to
 infinity, where alpha is 0 (`zero_terminal`); only then do they take the dtype of the images.
 
 Sources: Ho et al. 2020 (DDPM), Song et al. 2021 (VP, VE), Nichol & Dhariwal 2021 (iDDPM), Salimans & Ho 2022 (v),
-Karras et al. 2022 (EDM), Hang et al. 2023 (min-SNR).
+Karras et al. 2022 (EDM), Liu et al. 2023 and Lipman et al. 2023 (flow), Hang et al. 2023 (min-SNR).
 """
 
 import math
@@ -36,7 +37,7 @@ from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
-PredictionType = Literal["eps", "score", "x0", "v", "F", "logits"]
+PredictionType = Literal["eps", "score", "x0", "v", "velocity", "F", "logits"]
 Coefficient = float | Tensor
 """One number for the batch, or one for each item in a shape that broadcasts over it."""
 
@@ -50,7 +51,7 @@ class Gaussian:
 
     Args:
         schedule: the noise schedule.
-        prediction: what the network's output means, equations (3) to (8).
+        prediction: what the network's output means, equations (3) to (9).
         sigma_data: standard deviation of the data; with it the network sees x_t / sqrt(alpha^2 sd^2 + sigma^2),
             without it x_t as it is.
         training: the law of the training times.
@@ -58,6 +59,7 @@ class Gaussian:
             `schedule` is that of the schedule's paper, which networks from elsewhere expect.
         variance: of the reverse step: `small` is the posterior (2), `large` that of the forward step (Ho et al. 2020).
         min_snr: gamma of the min-SNR loss weight, None for the prediction's own weight.
+        least_sigma: errors of x0 count as those of a velocity, 1 / max(sigma, least_sigma)^2; None: all alike.
     """
 
     schedule: Schedule
@@ -67,12 +69,15 @@ class Gaussian:
     label: Literal["snr", "schedule"] = "snr"
     variance: Literal["small", "large"] = "small"
     min_snr: float | None = None
+    least_sigma: float | None = None
 
     def __post_init__(self) -> None:
         if self.prediction == "F" and self.sigma_data is None:
             raise ValueError("prediction F needs sigma_data")
         if self.prediction == "logits" and self.min_snr is not None:
             raise ValueError("min_snr weighs squared errors; logits are trained by cross-entropy")
+        if self.least_sigma is not None and (self.prediction != "x0" or self.min_snr is not None):
+            raise ValueError("least_sigma weighs errors of x0 where nothing else does")
         if self.prediction in ("eps", "score") and _at(self.schedule, 1.0)[0] == 0:
             raise ValueError("where no signal is left, noise says nothing about the data; predict v or x0")
 
@@ -114,7 +119,7 @@ class Gaussian:
         return x_t / _root(alpha**2 * self.sigma_data**2 + sigma**2), level
 
     def estimate(self, output: Output, x_t: Data, t: Times) -> Data:
-        """x0_hat, equations (3) to (8). Further channels of the output are not looked at."""
+        """x0_hat, equations (3) to (9). Further channels of the output are not looked at."""
         output = output[:, : x_t.shape[1]]
         if self.prediction == "logits":
             return (output.softmax(1) - 0.5).mul_(2)
@@ -132,6 +137,9 @@ class Gaussian:
         from_state, from_output = self._inverse(t, x_t)
         target = (x0 - from_state * x_t) / from_output
         squared = per_item_mean((output - target) ** 2)
+        if self.least_sigma is not None:
+            sigma = torch.as_tensor(self.coefficients(t)[1], dtype=squared.dtype)
+            return squared / sigma.clamp(min=self.least_sigma) ** 2
         return squared if self.min_snr is None else squared * broadcast(self._min_snr_weight(t), squared)
 
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
@@ -180,7 +188,7 @@ class Gaussian:
         return broadcast(from_state, like), broadcast(from_output, like)
 
     def _weights(self, alpha: Coefficient, sigma: Coefficient) -> tuple[Coefficient, Coefficient]:
-        """The weights of x_t and of the output in x0_hat, equations (3) to (7)."""
+        """The weights of x_t and of the output in x0_hat, equations (3) to (8)."""
         match self.prediction:
             case "eps":
                 return 1 / alpha, -sigma / alpha
@@ -191,6 +199,9 @@ class Gaussian:
             case "v":
                 total = alpha**2 + sigma**2
                 return alpha / total, -sigma / total
+            case "velocity":
+                total = alpha + sigma
+                return 1 / total, -sigma / total
             case "F":
                 assert self.sigma_data is not None
                 total = alpha**2 * self.sigma_data**2 + sigma**2
@@ -211,9 +222,15 @@ class Gaussian:
 
 def _alpha_sigma(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
     ratio = schedule.ratio(t)
-    if not schedule.variance_preserving:
-        return torch.ones_like(ratio), ratio
-    return torch.rsqrt(1 + ratio**2), torch.rsqrt(1 + ratio**-2)
+    match schedule.scaling:
+        case "variance_preserving":
+            return torch.rsqrt(1 + ratio**2), torch.rsqrt(1 + ratio**-2)
+        case "variance_exploding":
+            return torch.ones_like(ratio), ratio
+        case "straight":
+            return 1 / (1 + ratio), 1 / (1 + 1 / ratio)
+        case _ as never:
+            assert_never(never)
 
 
 @lru_cache(maxsize=4096)

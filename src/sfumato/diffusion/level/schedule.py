@@ -14,10 +14,14 @@ Grids are lists of times from the noisiest to 0; a list of n + 1 times is n step
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+
+Scaling = Literal["variance_preserving", "variance_exploding", "straight"]
+"""Alpha: 1 / sqrt(1 + s^2), 1, or 1 / (1 + s), where alpha and sigma add up to 1."""
 
 
 @runtime_checkable
@@ -38,8 +42,8 @@ class Schedule(NoiseLevels, Protocol):
     """The noise levels of a Gaussian process."""
 
     @property
-    def variance_preserving(self) -> bool:
-        """Whether alpha = 1 / sqrt(1 + s^2), sigma = s alpha; else alpha = 1, sigma = s."""
+    def scaling(self) -> Scaling:
+        """What alpha is; sigma = s alpha."""
         ...
 
     def label(self, t: Tensor) -> Tensor:
@@ -67,7 +71,7 @@ class Discrete:
 
     betas: Tensor
     ratios: Tensor = field(init=False)
-    variance_preserving: bool = field(default=True, init=False)
+    scaling: Scaling = field(default="variance_preserving", init=False)
 
     def __post_init__(self) -> None:
         if len(self.betas) < 2 or not (float(self.betas.min()) > 0 and float(self.betas[:-1].max()) < 1):
@@ -175,7 +179,7 @@ class VP:
     beta_d: float = 19.9
     beta_min: float = 0.1
     labels: int = 1000
-    variance_preserving: bool = field(default=True, init=False)
+    scaling: Scaling = field(default="variance_preserving", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t)."""
@@ -193,25 +197,29 @@ class VP:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The straight path x_t = (1 - t) x0 + t n (Liu et al. 2023, Lipman et al. 2023): s = t / (1 - t), infinite at 1.
+    """The straight path x_t = (1 - sigma) x0 + sigma n (Liu et al. 2023, Lipman et al. 2023), on which sigma is time.
 
-    Here scaled to preserve the variance, which by equation (1) changes no step: Euler's step along the path is that of
-    `ddim`.
+    With a factor f it is reached later, sigma = f t / (1 + (f - 1) t), so that s = f t / (1 - t), infinite at 1: the
+    straight path's form of `shifted` (Esser et al. 2024, section 5.3.2). Euler's step along the path is that of `ddim`.
+
+    Args:
+        factor: f, of every noise-to-signal ratio.
     """
 
-    variance_preserving: bool = field(default=True, init=False)
+    factor: float = 1.0
+    scaling: Scaling = field(default="straight", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t)."""
-        return t / (1 - t)
+        return self.factor * t / (1 - t)
 
     def time(self, ratio: Tensor) -> Tensor:
-        """t(s) = 1 / (1 + 1 / s)."""
-        return 1 / (1 + 1 / ratio)
+        """t(s) = 1 / (1 + f / s)."""
+        return 1 / (1 + self.factor / ratio)
 
     def label(self, t: Tensor) -> Tensor:
-        """T itself."""
-        return t
+        """Sigma."""
+        return 1 / (1 + 1 / self.ratio(t))
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +228,7 @@ class VE:
 
     maximum: float = 100.0
     warp: float = 7.0
-    variance_preserving: bool = field(default=False, init=False)
+    scaling: Scaling = field(default="variance_exploding", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t) = s_max t^7."""

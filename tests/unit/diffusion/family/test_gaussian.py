@@ -9,12 +9,27 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
-from sfumato.diffusion.level.schedule import EDM, VE, VP, Schedule, cosine, linear, zero_terminal
+from sfumato.diffusion.level.schedule import EDM, VE, VP, Flow, Schedule, cosine, linear, zero_terminal
 from sfumato.diffusion.level.training_noise import LogNormal, LogUniform, ShiftedCosine, Uniform
 from sfumato.randomness import Noise
 
-SCHEDULES: dict[str, Schedule] = {"linear": linear(), "cosine": cosine(), "vp": VP(), "ve": VE(), "edm": EDM()}
-LINEAR: list[PredictionType] = ["eps", "score", "x0", "v", "F"]
+SCHEDULES: dict[str, Schedule] = {
+    "linear": linear(),
+    "cosine": cosine(),
+    "vp": VP(),
+    "ve": VE(),
+    "edm": EDM(),
+    "flow": Flow(2.0),
+}
+LINEAR: list[PredictionType] = ["eps", "score", "x0", "v", "velocity", "F"]
+FITTING = [
+    (prediction, schedule)
+    for prediction in LINEAR
+    for schedule in SCHEDULES
+    if schedule != "flow" or prediction not in ("eps", "score")
+]
+"""Where a flow ends no signal is left, of which noise says nothing."""
+
 SHAPES = [(4, 2, 6, 5), (4, 1, 3, 4, 5), (4, 3)]
 
 
@@ -32,11 +47,11 @@ def data(*shape: int) -> Tensor:
 
 
 def by_definition(prediction: str, x0: Tensor, n: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """The target of each prediction, straight from equations (3) to (7) of gaussian.py."""
+    """The target of each prediction, straight from equations (3) to (8) of gaussian.py."""
     s, x = sigma / alpha, x0 + sigma / alpha * n
     skip, out = 0.25 / (s**2 + 0.25), s * 0.5 / (s**2 + 0.25).sqrt()
-    targets = {"eps": n, "score": -n, "x0": x0, "v": alpha * n - sigma * x0, "F": (x0 - skip * x) / out}
-    return targets[prediction]
+    targets = {"eps": n, "score": -n, "x0": x0, "v": alpha * n - sigma * x0, "velocity": n - x0}
+    return (targets | {"F": (x0 - skip * x) / out})[prediction]
 
 
 def corrupted(p: Gaussian, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,8 +63,7 @@ def corrupted(p: Gaussian, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["2d", "3d", "flat"])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("prediction", LINEAR)
+@pytest.mark.parametrize(("prediction", "schedule"), FITTING)
 def test_exact_output_gives_back_the_data(prediction: PredictionType, schedule: str, shape: tuple[int, ...]):
     p, x0 = process(schedule, prediction), data(*shape)
     t = levels(p, 50.0, 2.0, 0.3, 0.01)
@@ -62,8 +76,7 @@ def test_exact_output_gives_back_the_data(prediction: PredictionType, schedule: 
         assert p.loss(output[item], x0[item], x_t[item], one).abs().max() < 1e-20
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("prediction", LINEAR)
+@pytest.mark.parametrize(("prediction", "schedule"), FITTING)
 def test_loss_is_the_mean_squared_error_of_the_output(prediction: PredictionType, schedule: str):
     p, x0 = process(schedule, prediction), data(3, 2, 4, 4)
     t = levels(p, 30.0, 1.0, 0.05)
@@ -72,8 +85,7 @@ def test_loss_is_the_mean_squared_error_of_the_output(prediction: PredictionType
     torch.testing.assert_close(p.loss(output + off.view(3, 1, 1, 1), x0, x_t, t), off**2, rtol=1e-9, atol=0)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("prediction", LINEAR)
+@pytest.mark.parametrize(("prediction", "schedule"), FITTING)
 def test_min_snr_weighs_the_error_of_the_estimate(prediction: PredictionType, schedule: str):
     """loss = min(SNR, gamma) |x0_hat - x0|^2 whatever is predicted (Hang et al. 2023)."""
     p, x0 = process(schedule, prediction, min_snr=5.0), data(4, 1, 4, 4)
@@ -116,13 +128,18 @@ def test_coefficients_keep_their_digits(prediction: PredictionType, schedule: st
     top = float(p.schedule.ratio(torch.ones(1, dtype=torch.float64)))
     t = p.schedule.time(RATIOS[top > RATIOS])
     s = p.schedule.ratio(t).numpy().astype(np.longdouble)
-    alpha = 1 / np.sqrt(1 + s**2) if p.schedule.variance_preserving else np.ones_like(s)
+    alpha = {
+        "variance_preserving": 1 / np.sqrt(1 + s**2),
+        "variance_exploding": np.ones_like(s),
+        "straight": 1 / (1 + s),
+    }[p.schedule.scaling]
     sigma, one = s * alpha, np.ones_like(s)
     weights = {
         "eps": (1 / alpha, -s),
         "score": (1 / alpha, s),
         "x0": (0 * one, one),
         "v": (alpha / (alpha**2 + sigma**2), -sigma / (alpha**2 + sigma**2)),
+        "velocity": (1 / (alpha + sigma), -sigma / (alpha + sigma)),
         "F": (0.25 / (s**2 + 0.25) / alpha, s * 0.5 / np.sqrt(s**2 + 0.25)),
     }[prediction]
     like = torch.ones(len(t), 1, dtype=torch.float64)
@@ -192,8 +209,7 @@ def test_further_channels_are_not_looked_at(prediction: PredictionType):
     torch.testing.assert_close(p.estimate(output, x0, 0.5), p.estimate(x0, x0, 0.5))
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
+@pytest.mark.parametrize(("prediction", "schedule"), [*FITTING, *(("logits", schedule) for schedule in SCHEDULES)])
 def test_float64_and_float32_stay(prediction: PredictionType, schedule: str):
     p = process(schedule, prediction)
     for dtype in (torch.float64, torch.float32):
@@ -208,8 +224,7 @@ def test_float64_and_float32_stay(prediction: PredictionType, schedule: str):
         assert p.prior(x0, Noise([0, 1])).dtype == dtype
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
+@pytest.mark.parametrize(("prediction", "schedule"), [*FITTING, *(("logits", schedule) for schedule in SCHEDULES)])
 @pytest.mark.parametrize("min_snr", [None, 5.0])
 def test_gradients_are_finite(prediction: PredictionType, schedule: str, min_snr: float | None):
     p = process(schedule, prediction, min_snr=None if prediction == "logits" else min_snr)
@@ -254,7 +269,7 @@ def test_f_needs_the_spread_of_the_data():
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_log_marginal_orders_the_candidates(schedule: str):
-    p, x0 = process(schedule, "eps"), data(1, 1, 4, 4)
+    p, x0 = process(schedule, "v"), data(1, 1, 4, 4)
     alpha, sigma = p.coefficients(0.4)
     density = torch.distributions.Normal(alpha * x0, sigma)
     other = torch.distributions.Normal(alpha * -x0, sigma)
@@ -307,5 +322,23 @@ def test_uniform_times():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_extreme_draws_are_times(schedule: str, training: LogNormal | ShiftedCosine):
     extreme = torch.tensor([0.0, 2**-24, 1 - 2**-24])
-    times = process(schedule, "eps", training=training).times(extreme)
+    times = process(schedule, "v", training=training).times(extreme)
     assert torch.isfinite(times).all() and times.min() > 0 and times.max() <= 1
+
+
+def test_errors_of_the_data_count_as_those_of_the_velocity():
+    """|u_hat - u|^2 = |x0_hat - x0|^2 / sigma^2, down to the least sigma."""
+    data_like = Gaussian(schedule=Flow(), prediction="x0", least_sigma=0.05)
+    velocity, x0 = Gaussian(schedule=Flow(), prediction="velocity"), data(3, 1, 4, 4)
+    t = torch.tensor([0.9, 0.2, 0.01], dtype=torch.float64)
+    x_t, u = corrupted(velocity, x0, t)
+    x0_hat = velocity.estimate(u + 0.3, x_t, t)
+    found, expected = data_like.loss(x0_hat, x0, x_t, t), velocity.loss(u + 0.3, x0, x_t, t)
+    torch.testing.assert_close(found[:2], expected[:2], rtol=1e-9, atol=0)
+    torch.testing.assert_close(found[2], expected[2] * 0.01**2 / 0.05**2, rtol=1e-9, atol=0)
+    torch.testing.assert_close(data_like.loss(x0_hat[:1], x0[:1], x_t[:1], 0.9), found[:1], rtol=1e-9, atol=0)
+
+
+def test_what_weighs_errors_of_the_data_alone_is_refused_elsewhere():
+    with pytest.raises(ValueError, match="least_sigma"):
+        Gaussian(schedule=Flow(), prediction="velocity", least_sigma=0.05)

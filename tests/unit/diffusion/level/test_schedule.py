@@ -174,10 +174,17 @@ def test_ratio_grid_accepts_float32():
 
 
 def test_euler_on_the_straight_path_is_a_step_of_ddim():
-    """z_s = z_t + (s - t) (z_t - x0_hat) / t of z_t = (1 - t) x0 + t n, in whatever scale the state is kept."""
-    process = Gaussian(schedule=Flow(), prediction="v")
+    """z_s = z_t + (s - t) (z_t - x0_hat) / t of z_t = (1 - t) x0 + t n."""
+    process = Gaussian(schedule=Flow(), prediction="velocity")
     z, x0_hat, t, s = torch.tensor([[0.3, -2.0]]), torch.tensor([[0.7, 0.1]]), 0.8, 0.45
-    (alpha_t, _), (alpha_s, _) = process.coefficients(t), process.coefficients(s)
-    path = z + (s - t) * (z - x0_hat) / t
-    first, _ = ddim(process, lambda *_: x0_hat, z * alpha_t / (1 - t), Condition(), Noise([0]), times=[t, s, 0.0])
-    torch.testing.assert_close(first.x * (1 - s) / alpha_s, path)
+    first, _ = ddim(process, lambda *_: x0_hat, z, Condition(), Noise([0]), times=[t, s, 0.0])
+    torch.testing.assert_close(first.x, z + (s - t) * (z - x0_hat) / t)
+
+
+def test_a_factor_of_the_straight_path_is_the_shift_of_its_times():
+    """Sigma = f t / (1 + (f - 1) t), and every noise-to-signal ratio is f times as large (Esser et al. 2024)."""
+    t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+    _, sigma = Gaussian(schedule=Flow(3.0), prediction="velocity").coefficients(t)
+    torch.testing.assert_close(sigma, 3 * t / (1 + 2 * t), rtol=1e-12, atol=0)
+    torch.testing.assert_close(Flow(3.0).ratio(t), 3 * Flow().ratio(t), rtol=1e-12, atol=0)
+    torch.testing.assert_close(Flow(3.0).label(t), sigma, rtol=1e-12, atol=0)
