@@ -6,8 +6,8 @@
     sfumato evaluate masks PREDICTIONS DATASET --out OUT --against EXACT   # paired differences, by patient
 
 A reading is drawn as the toy's own readers are (`sfumato.data.toys.toy`): a reader at random, who includes the halo
-with their own probability and has their own bias. Four readers of a case are themselves such a draw, so even this sampler
-is some distance away from them: what no model can be expected to beat.
+with their own probability and has their own bias. Four readers of a case are themselves such a draw, so even this
+sampler is some distance away from them: what no model can be expected to beat.
 """
 
 import argparse

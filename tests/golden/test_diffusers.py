@@ -76,7 +76,10 @@ def compare(run: str, trace: Trace, *, states: list[Tensor]) -> None:
 
 def scaled(process: Gaussian, trace: Trace) -> list[Tensor]:
     """The states that the denoiser saw, in the scale of the process."""
-    alphas = [1 / (1 + ratio**2) ** 0.5 if process.schedule.scaling == "variance_preserving" else 1.0 for ratio in trace.ratios]
+    alphas = [
+        1 / (1 + ratio**2) ** 0.5 if process.schedule.scaling == "variance_preserving" else 1.0
+        for ratio in trace.ratios
+    ]
     return [alpha * asked for alpha, asked in zip(alphas, trace.asked, strict=True)]
 
 

@@ -86,7 +86,7 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
     times = _times(sample, walked, critical)
     if isinstance(walked, Gaussian) and walked.coefficients(times[0])[0] == 0 and sample.sampler not in FROM_PURE_NOISE:
         raise UsageError(
-            f"{sample.sampler} cannot start where no signal is left (process.zero_terminal_snr)",
+            f"{sample.sampler} cannot start where no signal is left, as the {sample.grid} grid does here",
             remedy=f"--set sample.grid=log_snr, or --set sample.sampler={FROM_PURE_NOISE[0]}",
         )
     return Sampler(

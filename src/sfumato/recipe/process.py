@@ -158,8 +158,8 @@ class FlowProcess(Part):
     kind: Literal["flow"] = "flow"
     prediction: Literal["v", "x0", "logits"] = Field(
         "v",
-        description="what the network predicts: the velocity, noise minus data; the data, their errors weighed as those "
-        "of the velocity; logits for masks",
+        description="what the network predicts: the velocity, noise minus data; the data, their errors weighed as "
+        "those of the velocity; logits for masks",
     )
     logit_mean: float | None = Field(
         None, description="training times: mean of ln(t / (1 - t)) (Esser 2024); null: uniform times"

@@ -163,6 +163,29 @@ def test_larger_images_get_more_noise() -> None:
     assert twice == pytest.approx([2 * ratio for ratio in plain])
 
 
+def test_a_flow_of_larger_images_is_noisier_in_training_and_sampling() -> None:
+    """Every ratio of noise to signal is as many times as large as the side (Esser et al. 2024, equation 23)."""
+    usual, large = (
+        build_process(load_recipe("generate", settings=["process.kind=flow", *settings]))
+        for settings in ((), ("process.reference_side=16", "data.size=[64, 64]"))
+    )
+    assert isinstance(usual, Gaussian) and isinstance(large, Gaussian)
+    u = torch.tensor([0.2, 0.5, 0.9])
+    ratios = [process.schedule.ratio(process.times(u).double()) for process in (usual, large)]
+    torch.testing.assert_close(ratios[1], 4 * ratios[0], rtol=1e-5, atol=0)
+    assert float(ratios[0][1].log()) == pytest.approx(-0.4, abs=1e-5)
+    words = ["sample.grid=uniform", "sample.steps=2", "sample.sampler=ddim"]
+    middle = build_sampler(load_recipe("generate", settings=words).sample, large, critical=None).times[1]
+    assert large.coefficients(middle)[1] == pytest.approx(4 / 5)
+
+
+def test_a_flow_says_of_times_one_thing_alone() -> None:
+    with pytest.raises(UsageError, match="logit_std would do nothing"):
+        load_recipe("segment", settings=["process.kind=flow", "process.logit_std=0.5"])
+    with pytest.raises(UsageError, match="critical_log_snr decides the times"):
+        load_recipe("generate", settings=["process.kind=flow", "process.critical_log_snr=-3"])
+
+
 def test_only_some_samplers_start_from_pure_noise() -> None:
     process = "{kind: gaussian, prediction: x0, zero_terminal_snr: true}"
     assert ratios(process, "sample.grid=uniform", "sample.sampler=ddim")[0] == float("inf")

@@ -10,7 +10,7 @@ What the network's output means is its prediction; each has a regression target 
     score   -n (sigma times the score)    x0_hat = (x_t + sigma score) / alpha                            (4)
     x0      x0                            x0_hat = output                                                 (5)
     v       alpha n - sigma x0            x0_hat = (alpha x_t - sigma v) / (alpha^2 + sigma^2)            (6)
-    u       n - x0 (velocity of a flow)   x0_hat = (x_t - sigma u) / (alpha + sigma)                      (7)
+    velocity n - x0 (of a flow)           x0_hat = (x_t - sigma velocity) / (alpha + sigma)               (7)
     F       (x0 - c_skip x) / c_out       x0_hat = c_skip x + c_out F,  x = x_t / alpha                   (8)
             c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2)    (Karras et al. 2022, table 1)
     logits  class scores of each pixel    x0_hat = 2 softmax(output) - 1, trained by cross-entropy       (9)

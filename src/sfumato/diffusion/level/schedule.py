@@ -19,7 +19,6 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-
 Scaling = Literal["variance_preserving", "variance_exploding", "straight"]
 """Alpha: 1 / sqrt(1 + s^2), 1, or 1 / (1 + s), where alpha and sigma add up to 1."""
 
