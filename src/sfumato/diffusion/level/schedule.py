@@ -19,7 +19,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-Scaling = Literal["variance_preserving", "variance_exploding", "straight"]
+StateScaling = Literal["variance_preserving", "variance_exploding", "straight"]
 """Alpha: 1 / sqrt(1 + s^2), 1, or 1 / (1 + s), where alpha and sigma add up to 1."""
 
 
@@ -41,7 +41,7 @@ class Schedule(NoiseLevels, Protocol):
     """The noise levels of a Gaussian process."""
 
     @property
-    def scaling(self) -> Scaling:
+    def scaling(self) -> StateScaling:
         """What alpha is; sigma = s alpha."""
         ...
 
@@ -70,7 +70,7 @@ class Discrete:
 
     betas: Tensor
     ratios: Tensor = field(init=False)
-    scaling: Scaling = field(default="variance_preserving", init=False)
+    scaling: StateScaling = field(default="variance_preserving", init=False)
 
     def __post_init__(self) -> None:
         if len(self.betas) < 2 or not (float(self.betas.min()) > 0 and float(self.betas[:-1].max()) < 1):
@@ -178,7 +178,7 @@ class VP:
     beta_d: float = 19.9
     beta_min: float = 0.1
     labels: int = 1000
-    scaling: Scaling = field(default="variance_preserving", init=False)
+    scaling: StateScaling = field(default="variance_preserving", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t)."""
@@ -206,7 +206,7 @@ class Flow:
     """
 
     factor: float = 1.0
-    scaling: Scaling = field(default="straight", init=False)
+    scaling: StateScaling = field(default="straight", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t)."""
@@ -227,7 +227,7 @@ class VE:
 
     maximum: float = 100.0
     warp: float = 7.0
-    scaling: Scaling = field(default="variance_exploding", init=False)
+    scaling: StateScaling = field(default="variance_exploding", init=False)
 
     def ratio(self, t: Tensor) -> Tensor:
         """s(t) = s_max t^7."""
