@@ -6,7 +6,7 @@ import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
-from sfumato.diffusion.level.schedule import log_snr_grid
+from sfumato.diffusion.level.schedule import StateScaling, log_snr_grid
 from sfumato.diffusion.process import Condition, Denoise
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
 from sfumato.randomness import Noise
@@ -17,7 +17,7 @@ class Cosine:
     """The cosine schedule without a table, s = tan(a t) up to 80; a `schedule.Schedule`."""
 
     angle: float = 1.5583  # atan(80)
-    variance_preserving: bool = True
+    scaling: StateScaling = "variance_preserving"
 
     def ratio(self, t: torch.Tensor) -> torch.Tensor:
         """s(t)."""
