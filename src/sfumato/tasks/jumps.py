@@ -1,16 +1,16 @@
 """Teaching a flow to jump: images in one, two or four calls.
 
-On the straight path x_t = (1 - sigma) x0 + sigma n the network says a velocity; told how far it is to carry, it is to
-say the mean velocity u(x_t, t, h) of the way from sigma to sigma - h, so that x_t - h u is the state there. Half a jump,
-or any share k of it, and the rest are as good as the whole:
+On the straight path x_t = (1 - sigma) x0 + sigma n the network says a velocity. Told how far it is to carry, it is
+to say the mean velocity u(x_t, t, h) of the way from sigma to sigma - h: x_t - h u is the state there. A share k of
+a jump and then the rest lead to where the whole leads:
 
     h u(x_t, t, h) = k h v + (1 - k) h u(x_t - k h v, t', (1 - k) h),     sigma(t') = sigma - k h          (1)
 
 Here v = n - x0 is the item's own velocity, right in the mean for a short way: so k falls in the stages of a
 `Curriculum` from 1/2 to 1/32 and the network's own answer, without gradient, carries ever more of the target. A
-quarter of the items stays plain (h = 0, target v), a quarter jumps from where sampling begins, the others from anywhere;
-where to is drawn by the law of the training times. Squared errors are summed over an item and divided by themselves,
-without gradient, so that no item is louder than another; those of jumps weigh k.
+quarter of the items stays plain (h = 0, target v), a quarter jumps from where sampling begins, the others from
+anywhere; where to is drawn by the law of the training times. Squared errors are summed over an item and divided by
+themselves, without gradient, so that no item is louder than another; those of jumps weigh k.
 
 Sources: Geng et al. 2025 (MeanFlow: mean velocities, adaptive weights), Zhang et al. 2025 (AlphaFlow: the curriculum).
 Nothing here differentiates forwards, so what holds for any loss holds: checkpointing, several processes, exact resume.
