@@ -296,7 +296,8 @@ def _calls(entry: SamplerEntry) -> str:
 
 def _enough(name: str) -> str:
     """The fewest steps from which on a sampler never overshoots; empty where it never does."""
-    recipe = load_recipe("generate", settings=[*PROCESSES["edm"][1], f"sample.sampler={name}", "sample.grid=log_snr"])
+    words = ["train.few_calls=2"] if SAMPLERS[name].jumps else PROCESSES["edm"][1]
+    recipe = load_recipe("generate", settings=[*words, f"sample.sampler={name}", "sample.grid=log_snr"])
     process, overshoots = build_process(recipe), 0
     for steps in range(1, MOST_STEPS + 1):
         sampler = build_sampler(recipe.sample.model_copy(update={"steps": steps}), process, critical=None)

@@ -73,6 +73,9 @@ LEAVES_NOISE = {"midpoint-vp", "heun-ve", "euler-vp"}
 """Their last step goes straight to 0 in a time in which the way is bent, and leaves about half of the last noise."""
 
 SUITABLE = {name: entry for name, entry in CATALOGUE.items() if entry.suits(GAUSSIANS["edm"])}
+STRAIGHT = {name: entry for name, entry in CATALOGUE.items() if entry.jumps}
+"""Samplers of straight paths alone."""
+
 ORDERS: dict[str, int] = {
     **{name: entry.order for name, entry in SUITABLE.items() if entry.order is not None},
     **{name: variant.order for name, variant in VARIANTS.items() if variant.order is not None},
@@ -80,12 +83,13 @@ ORDERS: dict[str, int] = {
 """Samplers of the probability-flow ODE -> order."""
 
 SAMPLERS: dict[str, Sampler] = {
-    **{name: entry.sampling_loop for name, entry in SUITABLE.items()},
+    **{name: entry.sampling_loop for name, entry in (SUITABLE | STRAIGHT).items()},
     **{name: partial(CATALOGUE[base].sampling_loop, **options) for name, (base, options, _) in VARIANTS.items()},
 }
 
 PAIRS: list[tuple[str, str]] = [
-    *product(GAUSSIANS, SAMPLERS),
+    *product(GAUSSIANS, [name for name in SAMPLERS if name not in STRAIGHT]),
+    *((name, of) for name, of in product(GAUSSIANS, STRAIGHT) if CATALOGUE[of].suits(GAUSSIANS[name])),
     *((name, of) for name, process in CATEGORICALS.items() for of in CATALOGUE if CATALOGUE[of].suits(process)),
     ("learned", "ancestral"),
     ("learned", "dpmpp_2m"),  # one stands for all that walk the process without its variance, see `walked`

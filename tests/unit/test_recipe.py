@@ -224,3 +224,29 @@ def test_a_process_over_that_of_a_run_has_the_defaults_of_its_task() -> None:
                 assert load_recipe("segment", settings=settings, beneath={"process": other}) == alone
     own = load_recipe("segment", settings=["process.kind=ssn"], beneath={"process": {"kind": "ssn", "rank": 2}})
     assert isinstance(own.process, SSNProcess) and own.process.rank == 2
+
+
+def test_few_calls_bring_a_flow_and_its_sampler() -> None:
+    recipe = load_recipe("generate", changes={"train.few_calls": 2})
+    sample = recipe.sample
+    assert (recipe.process.kind, sample.sampler, sample.steps, sample.grid) == ("flow", "jump", 2, "uniform")
+    assert recipe.process == load_recipe("generate", settings=["process.kind=flow"]).process
+    assert recipe.validate_.metric == "kid"
+    other = load_recipe("generate", changes={"train.few_calls": 4}, settings=["sample.steps=1", "process.logit_mean=0"])
+    assert (other.sample.steps, getattr(other.process, "logit_mean")) == (1, 0.0)  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "finding"),
+    [
+        ("generate", ["train.few_calls=2", "process.kind=edm"], "process.kind=flow"),
+        ("generate", ["train.few_calls=2", "process.kind=flow", "process.prediction=x0"], "prediction=v"),
+        ("segment", ["train.few_calls=2", "process.kind=flow"], "is for generate"),
+        ("generate", ["train.few_calls=2", "network.kind=monai"], "cannot be told"),
+        ("generate", ["train.few_calls=2", "loss.uncertainty=true"], "a loss of its own"),
+        ("generate", ["process.kind=flow", "sample.sampler=jump"], "train.few_calls=2"),
+    ],
+)
+def test_jumps_are_refused_where_nobody_learns_them(task: TaskKind, settings: list[str], finding: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(finding)):
+        load_recipe(task, settings=settings)

@@ -17,6 +17,7 @@ from sfumato.networks.blocks import Dimensions
 from sfumato.networks.dit import DiT
 from sfumato.networks.foreign import DiffusersUNet, MonaiUNet, diffusers_unet
 from sfumato.networks.halving import Halvings, level_halvings
+from sfumato.networks.jumps import JUMP_LABELS, tell_jumps
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.maskhead import MaskHead
 from sfumato.networks.measure import Call
@@ -63,7 +64,8 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
     """
     shape, size, spacing = _shape(recipe, spec), seen_size(recipe, spec), spec.voxel
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
-    told = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
+    labels = augment.labels if isinstance(augment, Pipe) else 0
+    told = {**shape, "augment_labels": labels + JUMP_LABELS * (recipe.train.few_calls is not None)}
     dimensions = dimensions_of(recipe, spec)
     refuse_volumes(recipe.network.kind, dimensions)
     ours = {**told, "dimensions": dimensions}
@@ -98,7 +100,7 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
                 network = build_own(n.factory, options=n.options, shape=told, size=size)
             case _ as never:
                 assert_never(never)
-    return _weighted(recipe, network) if recipe.loss.uncertainty else network
+    return _with_training(recipe, network, augment=labels)
 
 
 def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, ...]:
@@ -156,6 +158,13 @@ def _shape(recipe: Recipe, spec: Spec) -> dict[str, Any]:
         "channels_condition": (spec.channels if segment else layout.beside) + self_condition(recipe, spec),
         "classes": 0 if segment else len(spec.classes),
     }
+
+
+def _with_training(recipe: Recipe, network: nn.Module, *, augment: int) -> nn.Module:
+    """The network with what its training asks of it besides; so many numbers tell it of augmentation."""
+    if recipe.train.few_calls is not None:
+        tell_jumps(network, augment=augment)
+    return _weighted(recipe, network) if recipe.loss.uncertainty else network
 
 
 def _weighted(recipe: Recipe, network: nn.Module) -> nn.Module:

@@ -59,6 +59,12 @@ def build_run_sampler(recipe: Recipe, sample: Sample, spec: Spec, process: Proce
         spec: the data.
         process: the process to sample.
     """
+    if SAMPLERS[sample.sampler].jumps and recipe.train.few_calls is None:
+        raise UsageError(
+            f"{sample.sampler} is for models that were taught to jump",
+            expected="a model trained with --few-calls",
+            remedy="sfumato train generate --few-calls 2 --init RUN, with the run of this flow",
+        )
     sampler = build_sampler(sample, process, critical=critical_log_snr(recipe))
     return replace(sampler, self_condition=self_condition(recipe, spec))
 
@@ -179,7 +185,8 @@ def _times(sample: Sample, process: Gaussian | Categorical | Dirichlet, critical
     low, high = _range(process)
     match sample.grid:
         case "uniform":
-            return uniform_grid(steps)
+            highest = jump_start(schedule) if SAMPLERS[sample.sampler].jumps else 1.0
+            return [highest * t for t in uniform_grid(steps)]
         case "trailing" | "leading" | "linspace":
             return _table_times(sample, schedule)
         case "polyexponential":
@@ -201,6 +208,11 @@ def _times(sample: Sample, process: Gaussian | Categorical | Dirichlet, critical
             return geometric_grid(schedule, steps)
         case _ as never:
             assert_never(never)
+
+
+def jump_start(schedule: NoiseLevels) -> float:
+    """The time from which a flow that was taught to jump starts: where others begin that start from noise alone."""
+    return float(schedule.time(torch.tensor(HIGHEST_RATIO, dtype=torch.float64)))
 
 
 def _warm_times(schedule: NoiseLevels, steps: int, critical: float | None) -> list[float]:

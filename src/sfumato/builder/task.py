@@ -7,7 +7,7 @@ from torch import nn
 from sfumato.builder.data import build_augment
 from sfumato.builder.network import draws_of, state_stride
 from sfumato.builder.objective import build_objective
-from sfumato.builder.sampling import build_guidance, build_run_sampler
+from sfumato.builder.sampling import build_guidance, build_run_sampler, jump_start
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.dataset import Dataset
@@ -22,6 +22,7 @@ from sfumato.recipe import (
     Recipe,
 )
 from sfumato.tasks.image_distance import ImageDistance
+from sfumato.tasks.jumps import Jumps
 from sfumato.tasks.patches import Patches
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
@@ -97,10 +98,18 @@ def build_task(
                 image_distance=_image_distance(recipe, dataset),
                 metric="kid" if metric == "kid" else "loss",
                 pairs=pairs,
+                jumps=_build_jumps(recipe, process),
                 device=device,
             )
         case _ as never:
             assert_never(never)
+
+
+def _build_jumps(recipe: Recipe, process: Process) -> Jumps | None:
+    if recipe.train.few_calls is None:
+        return None
+    assert isinstance(process, Gaussian), "the recipe refuses jumps but of a flow"
+    return Jumps(process, start=jump_start(process.schedule))
 
 
 def _check_masks(pairs: Pairs, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from sfumato.data.spec import Spec
 from sfumato.recipe import Recipe
 from sfumato.recipe.train import CheckpointInterval, Validate
 from sfumato.training.cadence import Every
+from sfumato.training.curriculum import Curriculum
 from sfumato.training.data_order import DataOrder
 from sfumato.training.ema import EMA
 from sfumato.training.hardware import resolve_compile
@@ -46,9 +47,13 @@ def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
         weight_decay=words.weight_decay,
         factors=words.learning_rates,
     )
-    adversary = build_adversary(recipe, spec, device=device)
     return TrainingState(
-        network=network, ema=averages[0], optimizer=optimizer, further=tuple(averages[1:]), adversary=adversary
+        network=network,
+        ema=averages[0],
+        optimizer=optimizer,
+        further=tuple(averages[1:]),
+        adversary=build_adversary(recipe, spec, device=device),
+        curriculum=None if words.few_calls is None else Curriculum(begins=words.few_calls_after, watched="jump"),
     )
 
 

@@ -90,6 +90,7 @@ def generate(
     steps: Count | None = None,
     images: Count | None = None,
     epochs: Positive | None = None,
+    few_calls: Count | None = None,
     seed: Index | None = None,
     device: Device = "auto",
     dry_run: bool = False,
@@ -112,11 +113,15 @@ def generate(
         steps: Length in steps.
         images: Length in images.
         epochs: Length in walks through the training images.
+        few_calls: Teach a flow to draw in so many network calls, such as 2, in the second half of the training; with
+            --init RUN, of a flow, in all of it.
         seed: Of weights, data order and noise.
         device: Where to work.
         dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
-    changes = changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs)
+    changes = changes_of(
+        size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs, few_calls=few_calls
+    )
     changes |= {f"data.{name}": word for name, word in (("pairs", pairs), ("labels", cond)) if word is not None}
     training = Training(recipe=recipe, preset=preset, init=init, settings=set or (), changes=changes)
     return _train("generate", source, out, flags, training, device, dry_run=dry_run)

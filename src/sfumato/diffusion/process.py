@@ -56,6 +56,8 @@ class Condition:
         label: class index of each item; the number of classes itself means 'no class'.
         augment: augmentation labels, zero when sampling.
         encoded: what a network that encodes images knows of them, in place of `image`.
+        jump: how far down a straight path the answer is to carry, a difference of sigma; None: not at all. Only for
+            networks that were taught to jump (`networks.jumps`).
         estimate_of: x0_hat from the network's output; asks such a network for all its `DrawAnswers`, in training.
     """
 
@@ -63,6 +65,7 @@ class Condition:
     label: Int[Tensor, " b"] | None = None
     augment: Float[Tensor, "b n"] | None = None
     encoded: EncodedImages | None = None
+    jump: PerItem | None = None
     estimate_of: Callable[[Output], Data] | None = None
 
     def twice(self, unlabelled: int | None, *, drops_image: bool = False) -> "Condition":
@@ -83,6 +86,7 @@ class Condition:
             image=None if image is None else torch.cat([image, torch.zeros_like(image) if drops_image else image]),
             label=None if label is None else torch.cat([label, torch.full_like(label, unlabelled or 0)]),
             augment=None if self.augment is None else torch.cat([self.augment, self.augment]),
+            jump=None if self.jump is None else torch.cat([self.jump, self.jump]),
         )
 
 

@@ -133,7 +133,10 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     told = load_recipe(task, beneath={"network": words["network"]} if "network" in words else None).train.learning_rate
     usual = LEARNING_RATES["unet"] if told == "auto" else told
     rate = float(f"{usual / FINE_TUNE_LR_DIVISOR:.6g}")
-    return Start(donor.name, donor.sha256, {**words, "train": {"learning_rate": rate}})
+    train = {"learning_rate": rate}
+    if words.get("process", {}).get("kind") == "flow":
+        train["few_calls_after"] = 0.0  # the plain velocity is learnt already
+    return Start(donor.name, donor.sha256, {**words, "train": train})
 
 
 def start_from(run: Run, parts: TrainingState, recipe: Recipe, spec: Spec) -> None:

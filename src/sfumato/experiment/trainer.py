@@ -28,6 +28,7 @@ from sfumato.training.averages import keep_average
 from sfumato.training.best import Other, best_files, note_validation
 from sfumato.training.cadence import Cadence, Clock, Shares
 from sfumato.training.checkpoint import mark, save
+from sfumato.training.curriculum import STAGES, CurriculumState
 from sfumato.training.log import Log, read_log
 from sfumato.training.loop import Diverged, Progress, training_loop
 from sfumato.training.parts import TrainingState
@@ -130,6 +131,7 @@ class Trainer:
     journal: Journal
     noted: int | None = None
     """The step of the last checkpoint that was written down."""
+    _told: CurriculumState | None = field(init=False, default=None)
     _log: Callable[[dict[str, Any]], None] = field(init=False, default=lambda record: None)  # noqa: ARG005
 
     def work(self) -> Generator[Validation, None, TrainingResult]:
@@ -160,6 +162,7 @@ class Trainer:
             self._log = log
             for progress in self._steps(stopped):
                 self._note_down(progress, log)
+                self._tell_stage()
                 shown.update(100 * progress.fraction, note=_note(progress))
                 ends = progress.fraction >= 1
                 if minute.due(progress) or ends:
@@ -209,6 +212,17 @@ class Trainer:
                 f"out of memory in step {progress.step}: from now on each process cuts its share of the batch of "
                 f"{self.recipe.train.global_batch} into {progress.accumulate} pieces; the mathematics is the same"
             )
+
+    def _tell_stage(self) -> None:
+        """Say once that a stage of the curriculum begins, or that one is not learnt yet."""
+        if self.parts.curriculum is None:
+            return
+        before, now = self._told, self.parts.curriculum.state
+        self._told = now
+        if before is None or before.boundary == now.boundary:
+            return
+        told = f"step {self.parts.step}: jumps are taught, stage {now.stage} of {STAGES}"
+        self.journal.say(told if now.stage > before.stage else f"{told} again, since their error rose in it")
 
     def _steps(self, stopped: Callable[[], bool]) -> Iterator[Progress]:
         """The steps; a run that diverges is saved before it ends."""

@@ -67,6 +67,12 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
 }
 """What a kind of process changes in the defaults of a task."""
 
+FEW_CALLS_DEFAULTS: Mapping[str, Any] = {
+    "sample": {"sampler": "jump", "grid": "uniform"},
+    "validate": {"metric": "kid", "images": 128},  # the plain loss does not see jumps, and a few calls draw many
+}
+"""What `train.few_calls`, which is then the number of steps too, changes in the defaults of a flow."""
+
 LEARNING_RATES = {"unet": 3e-4, "amortised": 1e-3}
 """Peak of the learning rate of the networks that `auto` becomes, for segment."""
 
@@ -106,10 +112,14 @@ def load_recipe(
         layers.insert(0, _without_length(read_recipe(file), reduce(merge, layers, {})))
     layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
+    if _few_calls(raw) and not any(_kind(layer, "process") not in ("", "None") for layer in layers):
+        layers.insert(0, {"process": PROCESS_DEFAULTS[task, "flow"]["process"]})
+        raw = reduce(merge, layers, DEFAULTS[task])
     of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
     of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})
+    of_few_calls = merge(FEW_CALLS_DEFAULTS, {"sample": {"steps": calls}}) if (calls := _few_calls(raw)) else {}
     layers = _without_other_processes(layers, _kind(raw, "process"))
-    raw = reduce(merge, layers, reduce(merge, (of_network, of_process), DEFAULTS[task]))
+    raw = reduce(merge, layers, reduce(merge, (of_network, of_process, of_few_calls), DEFAULTS[task]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
 
 
@@ -142,6 +152,12 @@ def _without_length(words: dict[str, Any], over: Mapping[str, Any]) -> dict[str,
 def _kind(raw: Mapping[str, Any], section: str) -> str:
     words = raw.get(section)
     return str(words.get("kind")) if isinstance(words, Mapping) else ""
+
+
+def _few_calls(raw: Mapping[str, Any]) -> Any:
+    """What `train.few_calls` says, in any form; None where nothing is."""
+    train = raw.get("train")
+    return train.get("few_calls") if isinstance(train, Mapping) else None
 
 
 def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:

@@ -6,8 +6,9 @@ from typing import Literal, get_args
 import yaml
 from pydantic import Field, model_validator
 
+from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.recipe.data import DataSection
-from sfumato.recipe.network import NetworkSection, UNetNetwork
+from sfumato.recipe.network import ForeignNetwork, NetworkSection, PretrainedNetwork, UNetNetwork
 from sfumato.recipe.part import Part, TaskKind
 from sfumato.recipe.process import CategoricalProcess, FlowProcess, NoProcess, ProcessSection, SDDProcess, SSNProcess
 from sfumato.recipe.sample import Sample
@@ -75,6 +76,21 @@ class Recipe(Part):
             raise ValueError("validate.metric=kid compares images, and data.pairs=mask makes none")
         if pairs == "image_from_mask" and self.track.pictures:
             raise ValueError("track.pictures: previews show masks of patients, which are handed to no tracker")
+        return self
+
+    @model_validator(mode="after")
+    def _jumps_apply(self) -> "Recipe":
+        process, sampler = self.process, self.sample.sampler
+        if self.train.few_calls is None:
+            if SAMPLERS[sampler].jumps:
+                raise ValueError(f"sample.sampler={sampler} is for models that were taught so: train.few_calls=2")
+            return self
+        if self.task != "generate" or not isinstance(process, FlowProcess) or process.prediction != "v":
+            raise ValueError("train.few_calls is for generate with process.kind=flow and process.prediction=v")
+        if isinstance(self.network, ForeignNetwork | PretrainedNetwork):
+            raise ValueError(f"train.few_calls: a network of kind {self.network.kind} cannot be told how far to jump")
+        if self.train.self_condition > 0 or self.loss.uncertainty:
+            raise ValueError("train.few_calls has a loss of its own: leave self_condition and loss.uncertainty out")
         return self
 
     @model_validator(mode="after")

@@ -120,6 +120,14 @@ class Train(Part):
         description="instead of a half-life two widths as shares of the run, such as [0.05, 0.1]: the first is "
         "validated, and sfumato ema makes any other of what both leave in RUN/averages",
     )
+    few_calls: Count | None = Field(
+        None,
+        description="calls that the end of the training teaches the model to draw images in, such as 2: generate, of a "
+        "flow (Geng 2025, Zhang 2025); null: none",
+    )
+    few_calls_after: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="share of the run after which that begins; 0 where a run starts from a flow that was trained"
+    )
     drop_label: Fraction = Field(0.1, description="share of labels replaced by 'no class', for guidance")
     recycle: Fraction = Field(
         0.0, description="share of masks replaced by the network's estimate at pure noise before they are corrupted"

@@ -32,6 +32,7 @@ from sfumato.networks.uncertainty import weighted_loss
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import GenerateMetric, Pairs
 from sfumato.tasks.image_distance import ImageDistance
+from sfumato.tasks.jumps import Jumps
 from sfumato.tasks.pairs import Beside, Joined, Layout
 from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
@@ -72,6 +73,7 @@ class Synthesise:
         image_distance: scores drawn images; None: none are drawn to be scored.
         metric: what decides which weights are best, `loss` or `kid`.
         pairs: what is made of images with masks.
+        jumps: the loss of the later stages of training; None where no jumps are taught.
         device: where the network is.
     """
 
@@ -90,6 +92,7 @@ class Synthesise:
     image_distance: ImageDistance | None = None
     metric: GenerateMetric = "loss"
     pairs: Pairs = "none"
+    jumps: Jumps | None = None
     device: str = "cpu"
 
     @property
@@ -103,7 +106,7 @@ class Synthesise:
         return Layout.of(self.pairs, self.dataset.spec)
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """The process's loss of each item."""
+        """The process's loss of each item; in the stages that teach jumps that of these."""
         noise = batch_noise(self.seed, batch, self.device)
         t, layout = self.process.times(stratified(noise, batch.slots, self.batch)), self.layout
         dropped = noise.uniform() < self.drop_label
@@ -114,7 +117,10 @@ class Synthesise:
         x0, beside = layout.states(images, masks), layout.shown(masks)
         if beside is not None:
             beside = beside.masked_fill(dropped.view(-1, *[1] * (beside.ndim - 1)), 0.0)
-        error = self._denoising_loss(network, x0, Condition(image=beside, label=label, augment=told), t, noise)
+        condition = Condition(image=beside, label=label, augment=told)
+        if self.jumps is not None and batch.stage > 0:
+            return self.jumps.loss(network, x0, condition, t, noise, stage=batch.stage)
+        error = self._denoising_loss(network, x0, condition, t, noise)
         return {"loss": self._weighed(network, error, x0, t)} if self.uncertainty else {"loss": error}
 
     def _labels(self, rows: Sequence[int]) -> Tensor:
@@ -259,12 +265,14 @@ def draw_images(
     Yields:
         Steps; the last one holds the images, about in [-1, 1].
     """
-    process, label = SAMPLERS[sampler.name].sampled_process(process), None
+    entry, label = SAMPLERS[sampler.name], None
+    process = entry.sampled_process(process)
+    clip = None if entry.jumps else 1.0  # a jump's x0_hat only carries the state to where the jump ends
     if classes:
         label = torch.tensor([classes if k is None else k for k in labels], device=x.device)
 
     def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(x)), clip=1.0))
+        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(x)), clip=clip))
 
     denoise = guidance.around(process, network, denoiser, unlabelled=classes or None, drops_image=beside is not None)
     yield from sampler.sampling_loop(process, denoise, x, Condition(image=beside, label=label), noise)

@@ -24,11 +24,13 @@ class Batch(NamedTuple):
         step: index of the training step, from 0.
         slots: position of each sample in the global batch; with `step` it names the sample's random numbers.
         rows: row of the dataset in each slot.
+        stage: of the curriculum, 0 for the plain loss.
     """
 
     step: int
     slots: tuple[int, ...]
     rows: tuple[int, ...]
+    stage: int = 0
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,8 @@ def training_loop(
     network = cast(nn.Module, torch.compile(parts.network)) if settings.compile else parts.network
     clock = _Clock()
     while (fraction := until.fraction(parts.step, parts.step * data_order.batch, parts.seconds)) < 1:
+        if parts.curriculum is not None:
+            parts.curriculum.begin(fraction)
         rate = learning_rate_at(
             fraction,
             parts.step,
@@ -218,6 +220,8 @@ def training_loop(
             _pass_over(parts, rows, settings)
         else:
             _update(parts, rate=rate, norms=measured.gradient_norms, settings=settings, batch=data_order.batch)
+            if parts.curriculum is not None:
+                parts.curriculum.observe(fraction, measured.terms)
         images = parts.step * data_order.batch
         fraction = until.fraction(parts.step, images, parts.seconds)
         stop, shrunk = measured.flags
@@ -310,7 +314,14 @@ def _backpropagated(
             trained.train()
         try:
             return [
-                backward(network, loss, batch, precision=settings.precision, seed=settings.seed, weight=weight)
+                backward(
+                    network,
+                    loss,
+                    batch._replace(stage=parts.curriculum.stage if parts.curriculum else 0),
+                    precision=settings.precision,
+                    seed=settings.seed,
+                    weight=weight,
+                )
                 for batch in batches
             ]
         except (RuntimeError, MemoryError) as error:

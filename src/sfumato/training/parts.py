@@ -12,6 +12,7 @@ from sfumato.errors import ModelError
 from sfumato.plain import shaped
 from sfumato.training.adversary import Adversary
 from sfumato.training.checkpoint import STATE, Checkpoint
+from sfumato.training.curriculum import Curriculum, CurriculumState
 from sfumato.training.ema import EMA
 from sfumato.training.generators import generator_states, restore_generators
 from sfumato.training.optimizer import optimizer_tensors, restore_optimizer
@@ -35,6 +36,7 @@ class TrainingState:
         further: averages besides `ema`.
         adversary: a network that is trained against this one.
         piece: most samples of one forward pass that memory holds, once it ran out; None before.
+        curriculum: stages of a loss that grows harder; None: the same all along.
         skipped: steps, counted from 1 as in the log, that were passed over because loss or gradient was not finite.
     """
 
@@ -47,6 +49,7 @@ class TrainingState:
     scale: LossScale = field(default_factory=LossScale)
     further: tuple[EMA, ...] = ()
     adversary: Adversary | None = None
+    curriculum: Curriculum | None = None
     piece: int | None = None
     skipped: list[int] = field(default_factory=list)
 
@@ -80,6 +83,7 @@ class TrainingState:
             "scale": asdict(self.scale),
             "piece": self.piece,
             "skipped": self.skipped,
+            **({} if self.curriculum is None else {"curriculum": self.curriculum.state.model_dump()}),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -101,6 +105,8 @@ class TrainingState:
         self.step, self.seconds, self.piece, self.skipped = state.step, state.seconds, state.piece, list(state.skipped)
         self.best = state.best.model_dump(exclude_unset=True)
         self.scale = LossScale(state.scale.value, state.scale.good)
+        if self.curriculum is not None and state.curriculum is not None:
+            self.curriculum.state = state.curriculum
 
 
 class _Form(BaseModel):
@@ -136,6 +142,7 @@ class _State(_Form):
     scale: _Scale
     piece: PositiveInt | None = None
     skipped: tuple[PositiveInt, ...] = ()
+    curriculum: CurriculumState | None = None
 
 
 def _not_ours(checkpoint: Checkpoint, finding: str) -> ModelError:

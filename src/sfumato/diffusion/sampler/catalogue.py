@@ -31,6 +31,7 @@ class SamplerEntry:
         stochastic: whether it draws noise after the start.
         order: order of convergence of its error on the probability-flow ODE; None if it solves another equation.
         calls_per_step: network calls of each step, of the last one, which goes to 0, always one.
+        jumps: whether the network is told how far each step goes along the straight path of a flow, and was taught so.
         calm_from: steps from which on what it draws spreads no farther than the data; below it overshoots.
     """
 
@@ -42,6 +43,7 @@ class SamplerEntry:
     stochastic: bool = False
     order: int | None = None
     calls_per_step: int = 1
+    jumps: bool = False
     calm_from: int = 1
 
     @cached_property
@@ -71,7 +73,10 @@ class SamplerEntry:
         """Whether it makes sense for a process."""
         from sfumato.diffusion.family.gaussian import Gaussian
 
-        return self.any_process or isinstance(self.sampled_process(process), Gaussian)
+        sampled = self.sampled_process(process)
+        if self.jumps:
+            return isinstance(sampled, Gaussian) and sampled.schedule.scaling == "straight"
+        return self.any_process or isinstance(sampled, Gaussian)
 
 
 SAMPLERS: Mapping[str, SamplerEntry] = {
@@ -92,6 +97,13 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         method="DDIM with eta 1, under its other name",
         source="Song 2021b",
         stochastic=True,
+    ),
+    "jump": SamplerEntry(
+        where="ancestral.jump",
+        method="as far as it is told, by a network that was taught to: one, two or four calls",
+        source="Geng 2025",
+        order=1,
+        jumps=True,
     ),
     "heun": SamplerEntry(
         calm_from=18,
