@@ -400,12 +400,18 @@ def _by_tables(
         hints: what the files leave open.
         follow: whether its paths may lead elsewhere: a person named it.
         joined: tables with what others say of the same images.
+
+    Raises:
+        DataError: most images have a file of their name that may be a mask and is not read.
     """
     images, others = divided(listing.entries, is_of_a_kind)
     read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     found = _of_table_rows(read, hints)
-    found, others = with_lists(found, [entry for entry in others if entry.locator not in paths], rows=read.rows)
+    others = [entry for entry in others if entry.locator not in paths]
+    if not found.has_masks and not hints.images_only:
+        refuse_unread(images, others, len(found.cases))
+    found, others = with_lists(found, others, rows=read.rows)
     return found._replace(
         notes=(*left_out(listing, others), *found.notes),
         outside=read.outside,

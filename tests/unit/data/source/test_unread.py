@@ -61,6 +61,22 @@ def test_masks_of_forms_that_are_not_read_are_refused(tmp_path: Path, kind: str)
     assert refused.value.code == "DATA-069" and inside in refused.value.finding and way in refused.value.remedy
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_table_of_images_does_not_hide_masks_that_are_not_read(tmp_path: Path, named: bool) -> None:
+    photos(tmp_path)
+    (tmp_path / "Masks").mkdir()
+    for number in range(COUNT):
+        matlab(tmp_path / f"Masks/{number}.mat")
+    table = tmp_path / "list.csv"
+    table.write_text("image,label\n" + "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(COUNT)))
+    with pytest.raises(DataError, match="no mask is read") as refused:
+        find_cases(table if named else tmp_path)
+    assert refused.value.code == "DATA-069" and "scipy.io.loadmat" in refused.value.remedy
+    for number in range(COUNT):  # the way on that is told
+        (tmp_path / f"Masks/{number}.mat").unlink()
+    assert len(find_cases(table if named else tmp_path).cases) == COUNT
+
+
 def test_files_of_no_image_or_of_few_are_no_masks(tmp_path: Path) -> None:
     matlab(photos(tmp_path) / "setid.mat")
     matlab(tmp_path / "images/0.mat")

@@ -3,6 +3,7 @@
 images/1.png, masks/1_binary.png               --images 'images/{id}.png' --masks 'masks/{id}_binary.png'
 liver/tissue/1.png, liver/mask/1.png ...       --images '*/tissue/{id}.png' --masks '*/mask/{id}.png'
 {id}/tissue/{id}.png where several folders have a 1.png
+1_endo.png, 1_endo_mask.png, 1_endo_rims.png   --images '{id}_endo.png' --masks '{id}_endo_rims.png'
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from os import sep
 from pathlib import Path
 
 from sfumato.data.source.listing import PathParts, SourceFile
-from sfumato.data.source.matching.pairing import Owned
+from sfumato.data.source.matching.pairing import Matched, Owned
 from sfumato.data.source.matching.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start, pattern
 
@@ -38,10 +39,14 @@ def way_of(
         others: masks without an image, which are not meant.
     """
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
+    left_over = ""
     for patterns in _patterns(pairs) if pairs else ():
-        if _give(patterns, owned, pairs, others):
+        found = _give(patterns, owned, pairs, others)
+        if found is not None and all(image in owned for image in found.bare):
             return patterns.flags()
-    return ""
+        if found is not None:
+            left_over = left_over or f"{patterns.flags()} --drop-unpaired"
+    return left_over
 
 
 def ways_of_kinds(owned: Mapping[str, Sequence[Owned]], others: Sequence[SourceFile] = ()) -> Iterator[str]:
@@ -69,11 +74,18 @@ def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[PatternPair]:
     common = [pattern(of_kind).split("/") if of_kind[0] else [] for of_kind in folders]
     if (level := _level_of_readers(pairs)) is not None:
         common[1] = [*common[1][:level], "{reader}", *("*" if "*" in part else part for part in common[1][level + 1 :])]
-    yield _joined(common, both)
     apart = [level for level in range(min(map(len, common))) if "*" in common[0][level] and "*" in common[1][level]]
-    for level in apart:
-        cases = [[*parts[:level], "{id}", *parts[level + 1 :]] for parts in common]
-        yield _joined(cases, both)
+    cases = [[[*parts[:level], "{id}", *parts[level + 1 :]] for parts in common] for level in apart]
+    for found in (both, *_with_last_word(both, [image for image, _ in pairs])):
+        for places_of in (common, *cases):
+            yield _joined(places_of, found)
+
+
+def _with_last_word(names: PatternPair, images: Sequence[str]) -> Iterator[PatternPair]:
+    """The names with the word that those of all images end in behind {id}: `{id}_endo.png` is no `1_endo_mask.png`."""
+    ends = {Path(image).name.partition(".")[0].rpartition("_")[2] for image in images}
+    if len(ends) == 1 and (word := ends.pop()).isalpha() and names.images.startswith("{id}."):
+        yield PatternPair(*(name.replace("{id}", f"{{id}}_{word}") for name in names))
 
 
 def _level_of_readers(pairs: Sequence[tuple[str, Owned]]) -> int | None:
@@ -103,14 +115,17 @@ def _give(
     owned: Mapping[str, Sequence[Owned]],
     pairs: Sequence[tuple[str, Owned]],
     others: Sequence[SourceFile],
-) -> bool:
-    """Whether patterns give these pairs and no others, among all images and masks."""
+) -> Matched | None:
+    """What patterns give among all images and masks; None where that is not these pairs and no others.
+
+    Masks of other kinds may be images without a mask: `{id}.png` fits `1_mask.png` too.
+    """
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks), *others])
     if matched is None or matched.orphans:
-        return False
+        return None
     found = {(image, mask.entry.locator) for image, masks in matched.owned.items() for mask in masks}
-    return found == {(image, mask.entry.locator) for image, mask in pairs}
+    return matched if found == {(image, mask.entry.locator) for image, mask in pairs} else None
 
 
 def _below(image: str, mask: SourceFile) -> PathParts:
