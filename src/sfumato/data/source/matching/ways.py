@@ -13,7 +13,7 @@ from os import sep
 from pathlib import Path
 
 from sfumato.data.source.listing import PathParts, SourceFile
-from sfumato.data.source.matching.pairing import Matched, Owned
+from sfumato.data.source.matching.pairing import Owned
 from sfumato.data.source.matching.pattern_pair import PatternPair
 from sfumato.data.source.patterns import common_start, pattern
 
@@ -39,14 +39,10 @@ def way_of(
         others: masks without an image, which are not meant.
     """
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
-    left_over = ""
     for patterns in _patterns(pairs) if pairs else ():
-        found = _give(patterns, owned, pairs, others)
-        if found is not None and all(image in owned for image in found.bare):
+        if _give(patterns, owned, pairs, others):
             return patterns.flags()
-        if found is not None:
-            left_over = left_over or f"{patterns.flags()} --drop-unpaired"
-    return left_over
+    return ""
 
 
 def ways_of_kinds(owned: Mapping[str, Sequence[Owned]], others: Sequence[SourceFile] = ()) -> Iterator[str]:
@@ -115,17 +111,17 @@ def _give(
     owned: Mapping[str, Sequence[Owned]],
     pairs: Sequence[tuple[str, Owned]],
     others: Sequence[SourceFile],
-) -> Matched | None:
-    """What patterns give among all images and masks; None where that is not these pairs and no others.
+) -> bool:
+    """Whether patterns give these pairs and no others, among all images and masks.
 
-    Masks of other kinds may be images without a mask: `{id}.png` fits `1_mask.png` too.
+    Nor may they take masks of other kinds for images without a mask, as `{id}.png` takes `1_mask.png`.
     """
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks), *others])
-    if matched is None or matched.orphans:
-        return None
+    if matched is None or matched.orphans or not owned.keys() >= set(matched.bare):
+        return False
     found = {(image, mask.entry.locator) for image, masks in matched.owned.items() for mask in masks}
-    return matched if found == {(image, mask.entry.locator) for image, mask in pairs} else None
+    return found == {(image, mask.entry.locator) for image, mask in pairs}
 
 
 def _below(image: str, mask: SourceFile) -> PathParts:
