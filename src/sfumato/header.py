@@ -225,6 +225,8 @@ def _differences(recipe: Recipe, spec: Spec) -> str:
     if recipe.data.size != (spec.size or NATIVE):
         return f"images of {shown(recipe.data.size)} and of {spec.size or NATIVE} pixels"
     if recipe.data.representation == "haar":
+        if not recipe.data.band_deviations:
+            return "bands are made, and their deviations are not told"
         try:
             encoded_shape(recipe.data, spec)
         except UsageError as error:

@@ -94,10 +94,11 @@ def test_a_header_with_other_bands_is_refused(haar_run: Path, tmp_path: Path) ->
     export_model(haar_run, to="safetensors", out=tmp_path / "model.safetensors")
     tensors, metadata = load_weights(tmp_path / "model.safetensors")
     about = json.loads(metadata[HEADER_KEY])
-    about["recipe"]["data"]["band_deviations"] = [1.0, 0.5]
-    write_weights(tmp_path / "other.safetensors", tensors, {HEADER_KEY: json.dumps(about)})
-    with pytest.raises(ModelError, match="2 numbers for 12 channels"):
-        load_model(tmp_path / "other.safetensors")
+    for deviations, finding in (([1.0, 0.5], "2 numbers for 12 channels"), ([], "deviations are not told")):
+        about["recipe"]["data"]["band_deviations"] = deviations
+        write_weights(tmp_path / "other.safetensors", tensors, {HEADER_KEY: json.dumps(about)})
+        with pytest.raises(ModelError, match=finding):
+            load_model(tmp_path / "other.safetensors")
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits(dataset: Path, tmp_path: Path) -> None:
@@ -188,3 +189,9 @@ def test_noise_shifts_with_the_sides_that_are_diffused() -> None:
     """The coarsest band is an image of half the side, and no larger image needs more noise than its side does."""
     halved = load_recipe("generate", settings=["data.representation=haar", "data.size=[64, 32]"])
     assert halved.data.seen == (32, 16) and math.prod(halved.data.seen) * 4 == 64 * 32
+
+
+def test_the_deviation_of_the_data_is_measured_in_bands(haar_run: Path, dataset: Path) -> None:
+    real = Dataset.open(dataset)
+    encoded = load_model(haar_run).representation.encode(real.images(real.rows("train")))
+    assert load_model(haar_run).recipe.process.sigma_data == pytest.approx(float(encoded.std()), abs=2e-3)  # type: ignore[union-attr]

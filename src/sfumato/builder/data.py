@@ -47,7 +47,7 @@ def build_representation(data: DataSection) -> Representation:
     """What is diffused in place of images; bands in their own units where these are still to be measured."""
     if data.representation == "pixels":
         return PIXELS
-    return Haar(data.levels, () if data.band_deviations == "auto" else data.band_deviations)
+    return Haar(data.levels, data.band_deviations)
 
 
 def encoded_shape(data: DataSection, spec: Spec) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ def encoded_shape(data: DataSection, spec: Spec) -> tuple[int, ...]:
     size = spec.common_size
     refuse_uneven(data, size)
     shape = build_representation(data).shape(spec.channels, size)
-    if data.band_deviations != "auto" and data.representation == "haar" and len(data.band_deviations) != shape[0]:
+    if data.band_deviations and len(data.band_deviations) != shape[0]:
         raise UsageError(
             f"data.band_deviations has {len(data.band_deviations)} numbers for {shape[0]} channels",
             expected=f"one for each channel: {data.levels} levels of images of {spec.channels} channels",

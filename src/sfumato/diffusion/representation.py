@@ -26,7 +26,7 @@ from torch import Tensor
 
 from sfumato.typing import Data
 
-Encoded = Float[Tensor, "b bands *halved"]
+Bands = Float[Tensor, "b bands *halved"]
 """What is diffused in place of images: more channels, and smaller sides; or the images themselves."""
 
 
@@ -38,33 +38,34 @@ class Representation(Protocol):
         """Channels and sides of what is diffused, for images of so many channels and such sides."""
         ...
 
-    def encode(self, images: Data) -> Encoded:
+    def encode(self, images: Data) -> Bands:
         """What is diffused in place of images."""
         ...
 
-    def decode(self, encoded: Encoded) -> Data:
+    def decode(self, encoded: Bands) -> Data:
         """The images of what was diffused."""
         ...
 
 
 @dataclass(frozen=True)
-class Pixels:
+class _Pixels:
     """The images themselves."""
 
     def shape(self, channels: int, space: Sequence[int]) -> tuple[int, ...]:
         """As they are."""
         return channels, *space
 
-    def encode(self, images: Data) -> Encoded:
+    def encode(self, images: Data) -> Bands:
         """As they are."""
         return images
 
-    def decode(self, encoded: Encoded) -> Data:
+    def decode(self, encoded: Bands) -> Data:
         """As they are."""
         return encoded
 
 
-PIXELS = Pixels()
+PIXELS = _Pixels()
+"""The images themselves, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Haar:
             raise ValueError(f"{self.levels} levels of Haar halve sides that divide by {block}, not {uneven[0]}")
         return channels * block ** len(space), *(side // block for side in space)
 
-    def encode(self, images: Data) -> Encoded:
+    def encode(self, images: Data) -> Bands:
         """The packet (b, 2^(dl) c, *space / 2^l) of images (b, c, *space).
 
         Raises:
@@ -101,24 +102,24 @@ class Haar:
             images = _halved(images)
         return images if not self.deviations else images / self._units(images)
 
-    def decode(self, encoded: Encoded) -> Data:
+    def decode(self, encoded: Bands) -> Data:
         """The images of a packet, exactly but for rounding."""
         packet = encoded if not self.deviations else encoded * self._units(encoded)
         for _ in range(self.levels):
             packet = _doubled(packet)
         return packet
 
-    def _units(self, like: Encoded) -> Tensor:
+    def _units(self, like: Bands) -> Tensor:
         """The deviations (1, channels, 1, ...)."""
         return like.new_tensor(self.deviations).view(1, -1, *[1] * (like.ndim - 2))
 
 
-def clipped(representation: Representation, encoded: Encoded, limit: float) -> Encoded:
-    """Encoded images whose pixels are brought within +- limit."""
+def clipped(representation: Representation, encoded: Bands, limit: float) -> Bands:
+    """Bands images whose pixels are brought within +- limit."""
     return representation.encode(representation.decode(encoded).clamp(-limit, limit))
 
 
-def _halved(x: Data) -> Encoded:
+def _halved(x: Data) -> Bands:
     """One level of the packet."""
     for axis in range(2, x.ndim):
         a, b = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :]).unbind(axis + 1)
@@ -126,7 +127,7 @@ def _halved(x: Data) -> Encoded:
     return x * _unit(x)
 
 
-def _doubled(x: Encoded) -> Data:
+def _doubled(x: Bands) -> Data:
     """The inverse of `_halved`."""
     for axis in reversed(range(2, x.ndim)):
         low, high = x.chunk(2, 1)

@@ -334,7 +334,7 @@ def _folds(recipe: Recipe, cases: Sequence[Case]) -> list[Choice]:
 
 def _band_deviations(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     """The standard deviation of each channel of a Haar packet; at least that of rounding to the stored numbers."""
-    if recipe.data.representation != "haar" or recipe.data.band_deviations != "auto":
+    if recipe.data.representation != "haar" or recipe.data.band_deviations:
         return []
     rows = dataset.rows("train", at_most=MEASURED_CASES)
     measured = build_representation(recipe.data).encode(dataset.images(rows)).double().transpose(0, 1).flatten(1).std(1)

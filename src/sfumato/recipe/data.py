@@ -237,9 +237,9 @@ class DataSection(Part):
     levels: Annotated[Whole, Field(ge=1, le=3)] = Field(
         1, description="how often the packet halves the sides, which must divide by 2, 4 or 8"
     )
-    band_deviations: tuple[Positive, ...] | Auto = Field(
-        "auto",
-        description="by which the channels of the packet are divided, those of the coarsest band first; auto: their "
+    band_deviations: tuple[Positive, ...] = Field(
+        (),
+        description="by which the channels of the packet are divided, those of the coarsest band first; none: their "
         "standard deviations on training images",
     )
     augment: Augment = Field(
