@@ -130,6 +130,7 @@ def test_between_seeds_and_two_levels(dataset: Path, tmp_path: Path) -> None:
     interpolate(tmp_path / "run", out=tmp_path / "out", seeds="3,7", frames=2)
     assert pixels(tmp_path / "out" / "000.png").shape == (16, 16, 3)
     assert load_model(tmp_path / "run").representation.shape(3, (16, 16)) == (48, 4, 4)
+    assert pixels(tmp_path / "run" / "samples" / "step-00000002.png").shape[1] >= 8 * 16, "previews are images"
 
 
 def test_a_self_conditioned_network_is_shown_bands(dataset: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Haar:
 
 
 def clipped(representation: Representation, encoded: Bands, limit: float) -> Bands:
-    """Bands images whose pixels are brought within +- limit."""
+    """Encoded images whose pixels are brought within +- limit."""
     return representation.encode(representation.decode(encoded).clamp(-limit, limit))
 
 
