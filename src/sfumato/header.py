@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
+from sfumato.builder.data import encoded_shape
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, ModelError, UsageError
 from sfumato.plain import parse_json, shaped, shown
@@ -223,6 +224,13 @@ def _differences(recipe: Recipe, spec: Spec) -> str:
     """What recipe and data do not agree about."""
     if recipe.data.size != (spec.size or NATIVE):
         return f"images of {shown(recipe.data.size)} and of {spec.size or NATIVE} pixels"
+    if recipe.data.representation == "haar":
+        if not recipe.data.band_deviations:
+            return "bands are made, and their deviations are not told"
+        try:
+            encoded_shape(recipe.data, spec)
+        except UsageError as error:
+            return error.finding
     if recipe.task == "segment" and len(spec.mask_classes) < 2:
         return f"masks are made, and they have the classes {shown(spec.mask_classes)}"
     if recipe.data.pairs != "none" and len(spec.mask_classes) < 2:

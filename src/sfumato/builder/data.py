@@ -1,10 +1,13 @@
-"""From a recipe to what is told of a source, and to how images are varied."""
+"""From a recipe to what is told of a source, to how images are varied, and to what is diffused of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.source import ReadOptions
+from sfumato.data.spec import Spec
+from sfumato.diffusion.representation import PIXELS, Haar, Representation
 from sfumato.errors import UsageError
 from sfumato.recipe import (
     Augment,
@@ -37,6 +40,50 @@ def build_hints(data: DataSection) -> ReadOptions:
         classes_by=source.classes_by,
         join_masks=source.join_masks,
         fill_outlines=source.fill_outlines,
+    )
+
+
+def build_representation(data: DataSection) -> Representation:
+    """What is diffused in place of images; bands in their own units where these are still to be measured."""
+    if data.representation == "pixels":
+        return PIXELS
+    return Haar(data.levels, data.band_deviations)
+
+
+def encoded_shape(data: DataSection, spec: Spec) -> tuple[int, ...]:
+    """Channels and sides of what is diffused of the images of a data set.
+
+    Raises:
+        UsageError: the sides cannot be halved so often, or there is not one deviation for each channel.
+    """
+    size = spec.common_size
+    refuse_uneven(data, size)
+    shape = build_representation(data).shape(spec.channels, size)
+    if data.band_deviations and len(data.band_deviations) != shape[0]:
+        raise UsageError(
+            f"data.band_deviations has {len(data.band_deviations)} numbers for {shape[0]} channels",
+            expected=f"one for each channel: {data.levels} levels of images of {spec.channels} channels",
+            remedy="leave it out: it is measured",
+        )
+    return shape
+
+
+def refuse_uneven(data: DataSection, size: Sequence[int]) -> None:
+    """Sides that a Haar packet cannot halve.
+
+    Raises:
+        UsageError: there are such.
+    """
+    block = 2**data.levels
+    if data.representation == "pixels" or not any(side % block for side in size):
+        return
+    below = "x".join(str(max(block, side // block * block)) for side in size)
+    above = "x".join(str(-(-side // block) * block) for side in size)
+    raise UsageError(
+        f"data.representation=haar with data.levels={data.levels}: images of {' x '.join(map(str, size))} pixels "
+        f"cannot be halved {('once', 'twice', 'three times')[data.levels - 1]}",
+        expected=f"sides that divide by {block}, such as {below} or {above}",
+        remedy=f"prepare the images again: --size {above}",
     )
 
 

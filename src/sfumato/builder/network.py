@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
-from sfumato.builder.data import build_augment
+from sfumato.builder.data import build_augment, encoded_shape
 from sfumato.builder.process import build_process
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.spec import Spec
@@ -106,7 +106,9 @@ def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Mod
 def seen_size(recipe: Recipe, spec: Spec) -> tuple[int, ...]:
     """Height and width, of volumes planes before them, of what the network sees in training: a patch or all of it."""
     patch = recipe.data.patch
-    return patch if isinstance(patch, tuple) else spec.common_size
+    if isinstance(patch, tuple):
+        return patch
+    return encoded_shape(recipe.data, spec)[1:] if recipe.data.representation == "haar" else spec.common_size
 
 
 def dimensions_of(recipe: Recipe, spec: Spec) -> Dimensions:
@@ -151,7 +153,7 @@ def build_signature(recipe: Recipe, spec: Spec) -> Signature:
 def _shape(recipe: Recipe, spec: Spec) -> dict[str, Any]:
     """The keywords that every network takes."""
     segment, layout = recipe.task == "segment", Layout.of(recipe.data.pairs, spec)
-    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else layout.state)
+    state, output = build_process(recipe).channels(data_channels(recipe, spec))
     return {
         "channels_in": state,
         "channels_out": output,
@@ -319,6 +321,13 @@ def _levels(n: Resolutions) -> int:
 
 def self_condition(recipe: Recipe, spec: Spec) -> int:
     """Channels of the estimate that the network is shown."""
-    if recipe.train.self_condition == 0:
-        return 0
-    return len(spec.mask_classes) if recipe.task == "segment" else Layout.of(recipe.data.pairs, spec).state
+    return 0 if recipe.train.self_condition == 0 else data_channels(recipe, spec)
+
+
+def data_channels(recipe: Recipe, spec: Spec) -> int:
+    """Channels of what is diffused."""
+    if recipe.task == "segment":
+        return len(spec.mask_classes)
+    if recipe.data.representation == "haar":
+        return encoded_shape(recipe.data, spec)[0]
+    return Layout.of(recipe.data.pairs, spec).state

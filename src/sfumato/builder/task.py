@@ -4,7 +4,7 @@ from typing import assert_never
 
 from torch import nn
 
-from sfumato.builder.data import build_augment
+from sfumato.builder.data import build_augment, build_representation
 from sfumato.builder.network import draws_of, state_stride
 from sfumato.builder.objective import build_objective
 from sfumato.builder.sampling import build_guidance, build_run_sampler, jump_start
@@ -99,6 +99,7 @@ def build_task(
                 metric="kid" if metric == "kid" else "loss",
                 pairs=pairs,
                 jumps=_build_jumps(recipe, process),
+                representation=build_representation(recipe.data),
                 device=device,
             )
         case _ as never:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from sfumato.diffusion.process import Condition, Denoise, Network, Process
+from sfumato.diffusion.representation import PIXELS, Representation, clipped
 from sfumato.typing import Data, Output, Times
 
 
@@ -22,12 +23,14 @@ class Denoiser:
     Args:
         process: turns states into network inputs, and outputs into estimates.
         network: the neural network.
-        clip: limit of |x0_hat| (1 for images, which end in [-1, 1]); None for no limit.
+        clip: limit of |x0_hat| (1 for images, which end in [-1, 1]) in pixels; None for no limit.
+        representation: what x0_hat is in place of pixels.
     """
 
     process: Process
     network: Network
     clip: float | None = None
+    representation: Representation = PIXELS
 
     def __call__(self, x_t: Data, t: Times, condition: Condition) -> Output:
         """x0_hat, in the dtype of `x_t`."""
@@ -35,8 +38,9 @@ class Denoiser:
         x0_hat = self.process.estimate(self.network(x, level, condition).to(x_t.dtype), x_t, t)
         if self.clip is None:
             return x0_hat
-        clipped, rest = x0_hat[:, : x_t.shape[1]].clamp(-self.clip, self.clip), x0_hat[:, x_t.shape[1] :]
-        return torch.cat([clipped, rest], 1) if rest.shape[1] else clipped
+        data, rest = x0_hat[:, : x_t.shape[1]], x0_hat[:, x_t.shape[1] :]
+        within = clipped(self.representation, data, self.clip)
+        return torch.cat([within, rest], 1) if rest.shape[1] else within
 
 
 @dataclass

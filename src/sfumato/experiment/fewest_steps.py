@@ -247,7 +247,7 @@ class _ImageQuality:
         for start in range(0, IMAGES_DRAWN, self.batch):
             part = self.wanted[start : start + self.batch]
             steps = make_steps(self.model, sampler, part, guidance=self.guidance)
-            drawn.append(last(steps).x.clamp(-1, 1).cpu())
+            drawn.append(self.model.representation.decode(last(steps).x).clamp(-1, 1).cpu())
         self.drawn = self.space.features(torch.cat(drawn).numpy())
         return {"kid": kid(self.drawn, self.held_out)}
 

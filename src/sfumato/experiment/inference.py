@@ -492,12 +492,12 @@ def make(
 
 
 def final_state(model: Model, steps: Iterator[Step]) -> Data:
-    """The state after the last of a model's steps.
+    """What a model's steps end in: its images, with the masks that it makes beside them.
 
     Raises:
         ModelError: it holds NaN or infinite numbers.
     """
-    return _numbers(last(steps).x, model)
+    return model.representation.decode(_numbers(last(steps).x, model))
 
 
 def _numbers(drawn: Data, model: Model) -> Data:
@@ -552,6 +552,7 @@ def steps_from(
         guidance=guidance,
         classes=len(classes),
         beside=_beside(model, masks, len(x)),
+        representation=model.representation,
     )
 
 
@@ -572,5 +573,6 @@ def noise_of(model: Model, seeds: Sequence[int]) -> Noise:
 
 
 def blank(model: Model, count: int) -> Data:
-    """Room for so many images of a model, with the masks that it makes beside them."""
-    return torch.empty((count, model.layout.state, *model.spec.common_size), device=model.device)
+    """Room for so many images of a model as it diffuses them, with the masks that it makes beside them."""
+    shape = model.representation.shape(model.layout.state, model.spec.common_size)
+    return torch.empty((count, *shape), device=model.device)

@@ -8,7 +8,7 @@ from sfumato.tasks.overshoot import LARGEST_SPREAD, sampled_deviation
 from sfumato.tasks.task import Sampler
 
 DEVIATION = {"generate": 0.5, "segment": 1.0}
-"""Of the data in [-1, 1]: of images about, of one-hot masks at most."""
+"""Of the data in [-1, 1]: of images about, of one-hot masks at most. Bands of images have the deviation 1."""
 
 _MOST = 64
 """Steps up to which enough of them are looked for."""
@@ -37,4 +37,5 @@ def warn_of_overshoot(model: Model, sampler: Sampler, again: Callable[[int], Sam
 
 
 def _spread(model: Model, sampler: Sampler) -> float:
-    return sampled_deviation(model.process, sampler, deviation=DEVIATION[model.recipe.task])
+    deviation = 1.0 if model.recipe.data.representation == "haar" else DEVIATION[model.recipe.task]
+    return sampled_deviation(model.process, sampler, deviation=deviation)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.builder.data import build_representation, encoded_shape, refuse_uneven
 from sfumato.builder.network import refuse_volumes, state_stride
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.dataset import Dataset
@@ -51,6 +52,9 @@ DOUBTFUL_PRESENCE = 0.2
 SEEN_IN_EVERY_CALL = 128
 """Pixels of the longest side up to which a U-Net looks at the image in every call; see RESULTS.md."""
 
+ROUNDING = 2 / 255 / math.sqrt(12)
+"""Standard deviation of what rounding to 8 bit leaves of images in [-1, 1]: a band with less holds no picture."""
+
 DEFAULT_MINUTES = {"fast": 10, "auto": 30, "best": 120}
 """Length of a training where nobody says, by preset."""
 
@@ -79,6 +83,8 @@ def preview(recipe: Recipe, found: DiscoveredDataset, *, device: str) -> list[Ch
     if size is None:
         size, more = plan_patch(recipe, median_size(own_sizes(form, found)), device=device)
         choices += more
+    refuse_uneven(recipe.data, size)
+    size = recipe.data.encoded(size)
     recipe, more = with_network(recipe, size)
     choices += more
     cases = round(form.count(found) * recipe.data.split.train)
@@ -102,6 +108,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
     seen, patches = _seen(recipe, dataset, device=device)
     recipe, kind = with_network(recipe, seen)
     network = _network(recipe, seen, device=device)
+    bands = _band_deviations(recipe, dataset)
     choices = [
         *_prepared(recipe.data, dataset),
         *patches,
@@ -113,7 +120,8 @@ def plan_training(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[Rec
         *_augment(recipe, dataset.spec.modality, patches=bool(patches) or isinstance(recipe.data.patch, tuple)),
         *_batch(recipe, seen, cases=len(train), device=device),
         *_folds(recipe, dataset.cases),
-        *_sigma_data(recipe, dataset),
+        *bands,
+        *_sigma_data(_told(recipe, bands), dataset),
         *_dice(recipe, dataset),
         *_critical(recipe, dataset, seen, _strides([*patches, *network], recipe, dataset.spec)),
         *_shares(recipe, dataset),
@@ -137,6 +145,8 @@ def _seen(recipe: Recipe, dataset: Dataset, *, device: str) -> tuple[tuple[int, 
     if isinstance(patch, tuple):
         _refuse_patch(recipe, patch, sizes)
         return patch, []
+    if recipe.data.representation == "haar":
+        return encoded_shape(recipe.data, dataset.spec)[1:], []
     if dataset.spec.size is not None:
         return dataset.spec.size, []
     return plan_patch(recipe, median_size(sizes), device=device)
@@ -322,15 +332,28 @@ def _folds(recipe: Recipe, cases: Sequence[Case]) -> list[Choice]:
     return [Choice("data.split.folds", 0, reason)]
 
 
+def _band_deviations(recipe: Recipe, dataset: Dataset) -> list[Choice]:
+    """The standard deviation of each channel of a Haar packet; at least that of rounding to the stored numbers."""
+    if recipe.data.representation != "haar" or recipe.data.band_deviations:
+        return []
+    rows = dataset.rows("train", at_most=MEASURED_CASES)
+    measured = build_representation(recipe.data).encode(dataset.images(rows)).double().transpose(0, 1).flatten(1).std(1)
+    values = [float(f"{value:.4g}") for value in measured.clamp(min=ROUNDING).tolist()]
+    reason = f"standard deviations of the {len(values)} channels on {len(rows)} training images in [-1, 1]"
+    return [Choice("data.band_deviations", values, reason)]
+
+
 def _sigma_data(recipe: Recipe, dataset: Dataset) -> list[Choice]:
     if getattr(recipe.process, "sigma_data", None) != "auto":
         return []
     if recipe.task == "segment":
         return [Choice("process.sigma_data", 1.0, "one-hot masks are -1 and 1")]
     rows, layout = dataset.rows("train", at_most=MEASURED_CASES), Layout.of(recipe.data.pairs, dataset.spec)
-    data = layout.states(dataset.images(rows), dataset.masks(rows) if layout.paired else None)
+    images = layout.states(dataset.images(rows), dataset.masks(rows) if layout.paired else None)
+    data = build_representation(recipe.data).encode(images)
     measured = round(float(data.std()), 3)
-    reason = f"standard deviation of {len(rows)} training {layout.contents} in [-1, 1]"
+    scale = "in units of their bands" if recipe.data.representation == "haar" else "in [-1, 1]"
+    reason = f"standard deviation of {len(rows)} training {layout.contents} {scale}"
     return [Choice("process.sigma_data", max(measured, 0.05), reason)]
 
 
@@ -431,8 +454,12 @@ def _strides(choices: Sequence[Choice], recipe: Recipe, spec: Spec) -> tuple[int
     """Sides in pixels of what is one pixel of the state, when some choices are made: 1 but of amortised networks."""
     if not isinstance(recipe.network, AmortisedNetwork):
         return (1,) * spec.dimensions
-    told = parse_recipe(_chosen(recipe.model_dump(mode="json", by_alias=True), choices), origin="the plan")
-    return state_stride(told, spec) or (1,) * spec.dimensions
+    return state_stride(_told(recipe, choices), spec) or (1,) * spec.dimensions
+
+
+def _told(recipe: Recipe, choices: Sequence[Choice]) -> Recipe:
+    """The recipe with some choices made."""
+    return parse_recipe(_chosen(recipe.model_dump(mode="json", by_alias=True), choices), origin="the plan")
 
 
 def _border(masks: np.ndarray) -> np.ndarray:

@@ -16,12 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
+from sfumato.builder.data import build_representation
 from sfumato.builder.held import build_held, built
+from sfumato.builder.network import data_channels
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
+from sfumato.diffusion.representation import Representation
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.files import matching
 from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_model_header
@@ -96,6 +99,11 @@ class Model(NamedTuple):
         return Layout.of(self.recipe.data.pairs, self.spec)
 
     @property
+    def representation(self) -> Representation:
+        """What a generator diffuses in place of images."""
+        return build_representation(self.recipe.data)
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What identifies it, for the provenance of what it makes: no path."""
         return {"name": Path(self.name).name, "sha256": self.sha256, "step": self.step}
@@ -136,9 +144,7 @@ class Model(NamedTuple):
 
     def calls(self, sampler: Sampler, guidance: Guidance = UNGUIDED) -> int:
         """Network calls of one result, those of a guide counted."""
-        segments = self.recipe.task == "segment"
-        channels = len(self.spec.mask_classes) if segments else self.layout.state
-        return count_calls(self.process, sampler, guidance, channels=channels)
+        return count_calls(self.process, sampler, guidance, channels=data_channels(self.recipe, self.spec))
 
     def _sample(self, changes: Mapping[str, Any]) -> Sample:
         given = {key: value for key, value in changes.items() if value is not None}
@@ -374,6 +380,9 @@ def _meaning(model: Model) -> dict[str, Any]:
     return {
         "task": model.recipe.task,
         "pairs": model.recipe.data.pairs,
+        **{
+            f"data.{name}": getattr(model.recipe.data, name) for name in ("representation", "levels", "band_deviations")
+        },
         **{name: getattr(model.spec, name) for name in names},
         **{f"process.{name}": value for name, value in process.items()},
     }

@@ -1,6 +1,6 @@
 """How images reach the network: where they come from, how they are split, sized and varied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -13,6 +13,8 @@ Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscop
 Pairs = Literal["none", "joint", "image_from_mask", "mask"]
 
 LabelKind = Literal["class", "none"]
+
+RepresentationKind = Literal["pixels", "haar"]
 
 NATIVE: Literal["native"] = "native"
 """The size of images that each keep their own."""
@@ -227,6 +229,19 @@ class DataSection(Part):
     labels: LabelKind = Field(
         "class", description="what a generator is told of an image: its class, where the data have classes, or nothing"
     )
+    representation: RepresentationKind = Field(
+        "pixels",
+        description="what a generator diffuses: the pixels, or the bands of a Haar packet, which are exact: fewer and "
+        "larger pixels of more channels",
+    )
+    levels: Annotated[Whole, Field(ge=1, le=3)] = Field(
+        1, description="how often the packet halves the sides, which must divide by 2, 4 or 8"
+    )
+    band_deviations: tuple[Positive, ...] = Field(
+        (),
+        description="by which the channels of the packet are divided, those of the coarsest band first; none: their "
+        "standard deviations on training images",
+    )
     augment: Augment = Field(
         "auto",
         description="how much images are varied: a word, ranges of your own, or {kind: non_leaking, ...}; "
@@ -236,14 +251,27 @@ class DataSection(Part):
 
     @property
     def seen(self) -> tuple[int, ...]:
-        """The sides of what the network sees in training: a patch, or a whole image; every `auto` resolved."""
+        """The sides of what the network sees in training: a patch, or a whole image, encoded; every `auto` resolved."""
         if isinstance(self.patch, tuple):
             return self.patch
         assert isinstance(self.size, tuple), "the plan resolves every auto, and chooses a patch of native images"
-        return self.size
+        return self.encoded(self.size)
+
+    def encoded(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The sides of what is diffused of an image of such sides."""
+        return tuple(side // 2**self.levels for side in size) if self.representation == "haar" else tuple(size)
 
     @model_validator(mode="after")
     def _window_opens(self) -> "DataSection":
         if self.window is not None and self.window[0] >= self.window[1]:
             raise ValueError(f"window {self.window[0]:g} to {self.window[1]:g} is empty: black must lie below white")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_are_of_haar(self) -> "DataSection":
+        given = [name for name in ("levels", "band_deviations") if name in self.model_fields_set]
+        usual = DataSection.model_fields
+        other = [f"data.{name}" for name in given if getattr(self, name) != usual[name].default]
+        if self.representation == "pixels" and other:
+            raise ValueError(f"{' and '.join(other)} would do nothing: take data.representation=haar")
         return self

@@ -94,6 +94,20 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _bands_apply(self) -> "Recipe":
+        if self.data.representation == "pixels":
+            return self
+        if self.task != "generate" or self.data.pairs != "none":
+            what = f"data.pairs={self.data.pairs}" if self.task == "generate" else self.task
+            raise ValueError(f"data.representation=haar is of images alone, and not for {what}; take pixels")
+        if isinstance(self.process, SDDProcess | NoProcess):
+            raise ValueError(
+                f"data.representation=haar with process.kind={self.process.kind}: bands have no limits and are no "
+                "shares; take edm or another Gaussian kind"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shares_apply(self) -> "Recipe":
         if isinstance(self.process, SDDProcess):
             other = {"segment": ("smoothing", "intensities"), "generate": ("skip", "classes")}[self.task]

@@ -25,6 +25,7 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.micro_batches import MicroBatches, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
+from sfumato.diffusion.representation import PIXELS, Representation
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.evenly import evenly
 from sfumato.metrics.gap import paired_gap
@@ -74,6 +75,7 @@ class Synthesise:
         metric: what decides which weights are best, `loss` or `kid`.
         pairs: what is made of images with masks.
         jumps: the loss of the later stages of training; None where no jumps are taught.
+        representation: what is diffused in place of images; these are varied before, and shown and judged after.
         device: where the network is.
     """
 
@@ -93,6 +95,7 @@ class Synthesise:
     metric: GenerateMetric = "loss"
     pairs: Pairs = "none"
     jumps: Jumps | None = None
+    representation: Representation = PIXELS
     device: str = "cpu"
 
     @property
@@ -114,7 +117,7 @@ class Synthesise:
         images, masks, told = self._varied(
             self.dataset.images(batch.rows, self.device), self._masks(batch, noise), noise
         )
-        x0, beside = layout.states(images, masks), layout.shown(masks)
+        x0, beside = self.representation.encode(layout.states(images, masks)), layout.shown(masks)
         if beside is not None:
             beside = beside.masked_fill(dropped.view(-1, *[1] * (beside.ndim - 1)), 0.0)
         condition = Condition(image=beside, label=label, augment=told)
@@ -182,7 +185,8 @@ class Synthesise:
         for start in range(0, len(labels), self.batch):
             part = labels[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, purpose, start + k) for k in range(len(part))], self.device)
-            like = torch.empty((len(part), layout.state, *self.dataset.spec.common_size), device=self.device)
+            shape = self.representation.shape(layout.state, self.dataset.spec.common_size)
+            like = torch.empty((len(part), *shape), device=self.device)
             x = self.process.prior(like, noise, t=self.sampler.times[0])
             beside = None if masks is None else layout.shown(masks[start : start + self.batch])
             steps = draw_images(
@@ -195,8 +199,9 @@ class Synthesise:
                 guidance=self.guidance,
                 classes=self.classes,
                 beside=beside,
+                representation=self.representation,
             )
-            drawn.append(last(steps).x)
+            drawn.append(self.representation.decode(last(steps).x))
         return torch.cat(drawn)
 
     def _varied(self, images: Data, masks: Masks | None, noise: Noise) -> tuple[Data, Masks | None, Tensor | None]:
@@ -215,7 +220,7 @@ class Synthesise:
             part = rows[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, "validate", start + k) for k in range(len(part))], self.device)
             masks, label = self._first_masks(part), self._labels(part) if self.classes else None
-            x0 = self.layout.states(self.dataset.images(part, self.device), masks)
+            x0 = self.representation.encode(self.layout.states(self.dataset.images(part, self.device), masks))
             condition = Condition(image=self.layout.shown(masks), label=label)
             t = self.process.times(stratified(noise, range(start, start + len(part)), len(rows)))
             losses.append(self._denoising_loss(network, x0, condition, t, noise).double().cpu().numpy())
@@ -248,6 +253,7 @@ def draw_images(
     guidance: Guidance,
     classes: int,
     beside: Beside | None = None,
+    representation: Representation = PIXELS,
 ) -> Iterator[Step]:
     """The steps from a state to one image for each label.
 
@@ -261,9 +267,10 @@ def draw_images(
         guidance: away from what.
         classes: number of classes of the model; 0 for an unconditional one.
         beside: what the network is shown beside the state: one-hot masks that images are made from.
+        representation: what the state is of in place of images.
 
     Yields:
-        Steps; the last one holds the images, about in [-1, 1].
+        Steps; the last one holds the images, about in [-1, 1], as `representation` encodes them.
     """
     entry, label = SAMPLERS[sampler.name], None
     process = entry.sampled_process(process)
@@ -272,7 +279,8 @@ def draw_images(
         label = torch.tensor([classes if k is None else k for k in labels], device=x.device)
 
     def denoiser(network: Network) -> Denoise:
-        return sampler.remembering(Denoiser(process, MicroBatches(network, piece_size(x)), clip=clip))
+        inner = Denoiser(process, MicroBatches(network, piece_size(x)), clip=clip, representation=representation)
+        return sampler.remembering(inner)
 
     denoise = guidance.around(process, network, denoiser, unlabelled=classes or None, drops_image=beside is not None)
     yield from sampler.sampling_loop(process, denoise, x, Condition(image=beside, label=label), noise)

@@ -211,6 +211,12 @@ def _recipe(donor: PretrainedModel, spec: Spec) -> Recipe:
 
 
 def _network(model: Model) -> DiffusersUNet:
+    if model.recipe.data.representation != "pixels":
+        raise UsageError(
+            f"{model.name} diffuses the bands of a Haar packet, and a pipeline of diffusers would show them as pixels",
+            expected="a generator with data.representation=pixels",
+            remedy="--to safetensors",
+        )
     if model.recipe.task == "generate" and not model.layout.paired and isinstance(model.network, DiffusersUNet):
         return model.network
     raise UsageError(

@@ -327,6 +327,7 @@ def _write_process(order: _Order, folder: Path) -> None:
     process, first = order.model.process, order.wanted[0]
     steps = make_steps(order.model, order.drawing.sampler, [first], guidance=order.drawing.guidance)
     shown = trajectory(process, list(recorded(process, steps, order.drawing.sampler.steps)), 0, seed=first.seed)
-    sheet, moving = film_pictures(shown.steps, *(list(to_uint8(torch.stack(kind))) for kind in shown[1:]))
+    decode = order.model.representation.decode
+    sheet, moving = film_pictures(shown.steps, *(list(to_uint8(decode(torch.stack(kind)))) for kind in shown[1:]))
     (folder / "progression.png").write_bytes(sheet)
     (folder / "progression.gif").write_bytes(moving)

@@ -171,7 +171,7 @@ def _between_images(
     """Both images, mixed and noised with the same noise: the mixture of the noised images."""
     cases = [find_cases(image, hints=model.spec.as_taught()).cases[0] for image in images]
     first, second = to_data(np.stack([read_input(case, model.spec).array for case in cases]), model.spec, model.device)
-    mixed = torch.stack([torch.lerp(first, second, w) for w in weights])
+    mixed = model.representation.encode(torch.stack([torch.lerp(first, second, w) for w in weights]))
     return model.process.corrupt(mixed, drawing.sampler.times[0], noise_of(model, [seed] * len(weights)))
 
 

@@ -138,11 +138,11 @@ def _reconstructions(
         chunk = cases[start : start + batch]
         x0 = to_data(np.stack([read_input(case, model.spec).array for case in chunk]), model.spec, model.device)
         noise = Noise([derive_seed(seed, "reconstruct", case.id) for case in chunk], model.device)
-        x_t = model.process.corrupt(x0, t, noise)
+        x_t = model.process.corrupt(model.representation.encode(x0), t, noise)
         labels = [case.label if case.label in classes else None for case in chunk]
         steps = steps_from(model, drawing.sampler, x_t, labels, noise, guidance=drawing.guidance)
         made = final_state(model, steps)
-        shown = (x0, at_data_contrast(model.process, x_t, t), made)
+        shown = (x0, model.representation.decode(at_data_contrast(model.process, x_t, t)), made)
         yield from map(_Pictures, *(to_uint8(images) for images in shown))
 
 
