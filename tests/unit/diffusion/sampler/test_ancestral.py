@@ -9,10 +9,10 @@ from torch import Tensor
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.dirichlet import for_masks
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid, uniform_grid
+from sfumato.diffusion.level.schedule import EDM, Flow, cosine, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import euler, heun
-from sfumato.diffusion.sampler.ancestral import ancestral, ddim
+from sfumato.diffusion.sampler.ancestral import ancestral, ddim, jump
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.multistep import dpmpp_3m
 from sfumato.diffusion.sampler.singlestep import Churn
@@ -140,3 +140,21 @@ def test_every_estimate_of_a_mask_has_all_classes_though_the_state_has_one_less(
         process, Denoiser(process, network), process.prior(like, noise), Condition(), noise, times=uniform_grid(3)
     )
     assert [step.x0.shape for step in walked] == [like.shape] * 3
+
+
+def test_a_jump_is_told_how_far_it_goes_and_steps_as_ddim_does():
+    """The ways that the network is told of add up to the whole way; one that does not listen walks Euler's steps."""
+    flow, told = Gaussian(schedule=Flow(), prediction="velocity"), list[Tensor]()
+
+    def listening(x_t: Tensor, t: float, condition: Condition) -> Tensor:
+        assert condition.jump is not None and condition.jump.shape == (len(x_t),)
+        told.append(condition.jump)
+        return half(x_t, t, condition)
+
+    times = [0.9, 0.5, 0.2, 0.0]
+    walked = sampling_loop(jump, flow, times, denoise=listening)
+    # differences of sigma = t, told in float32
+    assert torch.allclose(torch.stack(told)[:, 0], torch.tensor([0.4, 0.3, 0.2]), atol=1e-6)
+    for ours, theirs in zip(walked, sampling_loop(ddim, flow, times), strict=True):
+        assert ours.t == theirs.t
+        assert torch.equal(ours.x, theirs.x)
