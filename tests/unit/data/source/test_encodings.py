@@ -277,19 +277,6 @@ def test_numbers_without_borders_and_black_and_white_are_one_mask_in_the_folders
     assert [Path(case.masks[0]).parent.name for case in typed.cases] == 8 * ["mask binary"]
 
 
-def test_patterns_of_an_encoding_beside_its_image_take_no_other_for_an_image(tmp_path: Path) -> None:
-    """An {id} that reaches up to the ending fits the masks of the other kinds too."""
-    for film in (1, 2):
-        for number in range(1, COUNT + 1):
-            stem = f"film{film}/part{film}/frame_{number}_endo"
-            save(tmp_path / f"{stem}.png", photo(number + 9 * film))
-            save(tmp_path / f"{stem}_mask.png", classes(number))
-            save(tmp_path / f"{stem}_binary_mask.png", black_and_white(number))
-    (typed,) = as_typed(tmp_path, note_of(find_cases(tmp_path), "encodings of one mask"))
-    assert len(typed.cases) == 2 * COUNT and not typed.unpaired
-    assert all(case.masks == (case.image.replace("endo.", "endo_binary_mask."),) for case in typed.cases)
-
-
 @pytest.mark.parametrize("name", ["{organ}_{n}", "{n}"])
 def test_kinds_of_masks_in_several_folders_come_with_the_patterns_of_each(tmp_path: Path, name: str) -> None:
     """Names that come again in the folders of others take these for their ids."""

@@ -3,7 +3,6 @@
 images/1.png, masks/1_binary.png               --images 'images/{id}.png' --masks 'masks/{id}_binary.png'
 liver/tissue/1.png, liver/mask/1.png ...       --images '*/tissue/{id}.png' --masks '*/mask/{id}.png'
 {id}/tissue/{id}.png where several folders have a 1.png
-1_endo.png, 1_endo_mask.png, 1_endo_rims.png   --images '{id}_endo.png' --masks '{id}_endo_rims.png'
 """
 
 from collections import defaultdict
@@ -70,18 +69,11 @@ def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[PatternPair]:
     common = [pattern(of_kind).split("/") if of_kind[0] else [] for of_kind in folders]
     if (level := _level_of_readers(pairs)) is not None:
         common[1] = [*common[1][:level], "{reader}", *("*" if "*" in part else part for part in common[1][level + 1 :])]
+    yield _joined(common, both)
     apart = [level for level in range(min(map(len, common))) if "*" in common[0][level] and "*" in common[1][level]]
-    cases = [[[*parts[:level], "{id}", *parts[level + 1 :]] for parts in common] for level in apart]
-    for found in (both, *_with_last_word(both, [image for image, _ in pairs])):
-        for places_of in (common, *cases):
-            yield _joined(places_of, found)
-
-
-def _with_last_word(names: PatternPair, images: Sequence[str]) -> Iterator[PatternPair]:
-    """The names with the word that those of all images end in behind {id}: `{id}_endo.png` is no `1_endo_mask.png`."""
-    ends = {Path(image).name.partition(".")[0].rpartition("_")[2] for image in images}
-    if len(ends) == 1 and (word := ends.pop()).isalpha() and names.images.startswith("{id}."):
-        yield PatternPair(*(name.replace("{id}", f"{{id}}_{word}") for name in names))
+    for level in apart:
+        cases = [[*parts[:level], "{id}", *parts[level + 1 :]] for parts in common]
+        yield _joined(cases, both)
 
 
 def _level_of_readers(pairs: Sequence[tuple[str, Owned]]) -> int | None:
@@ -112,13 +104,10 @@ def _give(
     pairs: Sequence[tuple[str, Owned]],
     others: Sequence[SourceFile],
 ) -> bool:
-    """Whether patterns give these pairs and no others, among all images and masks.
-
-    Nor may they take masks of other kinds for images without a mask, as `{id}.png` takes `1_mask.png`.
-    """
+    """Whether patterns give these pairs and no others, among all images and masks."""
     images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     matched = patterns.matched([*images, *(mask.entry for masks in owned.values() for mask in masks), *others])
-    if matched is None or matched.orphans or not owned.keys() >= set(matched.bare):
+    if matched is None or matched.orphans:
         return False
     found = {(image, mask.entry.locator) for image, masks in matched.owned.items() for mask in masks}
     return found == {(image, mask.entry.locator) for image, mask in pairs}
