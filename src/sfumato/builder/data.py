@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.source import ReadOptions
 from sfumato.data.spec import Spec
-from sfumato.diffusion.representation import PIXELS, Haar, Representation
 from sfumato.errors import UsageError
 from sfumato.recipe import (
     Augment,
@@ -17,6 +17,9 @@ from sfumato.recipe import (
     Recipe,
     ToldSteps,
 )
+
+if TYPE_CHECKING:
+    from sfumato.diffusion.representation import Representation
 
 
 def build_hints(data: DataSection) -> ReadOptions:
@@ -43,8 +46,10 @@ def build_hints(data: DataSection) -> ReadOptions:
     )
 
 
-def build_representation(data: DataSection) -> Representation:
+def build_representation(data: DataSection) -> "Representation":
     """What is diffused in place of images; bands in their own units where these are still to be measured."""
+    from sfumato.diffusion.representation import PIXELS, Haar  # sources are checked without torch
+
     if data.representation == "pixels":
         return PIXELS
     return Haar(data.levels, data.band_deviations)
