@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.source import ReadOptions
-from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
 from sfumato.recipe import (
     Augment,
@@ -19,6 +18,7 @@ from sfumato.recipe import (
 )
 
 if TYPE_CHECKING:
+    from sfumato.data.spec import Spec
     from sfumato.diffusion.representation import Representation
 
 
@@ -55,7 +55,7 @@ def build_representation(data: DataSection) -> "Representation":
     return Haar(data.levels, data.band_deviations)
 
 
-def encoded_shape(data: DataSection, spec: Spec) -> tuple[int, ...]:
+def encoded_shape(data: DataSection, spec: "Spec") -> tuple[int, ...]:
     """Channels and sides of what is diffused of the images of a data set.
 
     Raises:
