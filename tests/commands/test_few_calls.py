@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sfumato.commands import generate as generating
 from sfumato.commands import train
@@ -63,6 +65,21 @@ def test_images_take_two_calls_and_another_sampler_still_draws(few: Path, tmp_pa
     assert len([*(tmp_path / "jumped").rglob("0*.png")]) == 2
     summary = generating.generate(few, count=2, out=tmp_path / "walked", sampling=WALK)
     assert summary["network_calls"] == 5
+
+
+def test_a_flow_that_is_to_be_taught_starts_as_itself(dataset: Path, tmp_path: Path) -> None:
+    """One step of a rate of nearly nothing leaves what it draws without jumps."""
+    plain, run = tmp_path / "plain", tmp_path / "run"
+    train.generate(dataset, out=plain, steps=4, batch=4, set=["process.kind=flow", *SETTINGS])
+    still = [*SETTINGS[1:], "train.learning_rate=1e-12", "train.warmup=0"]
+    train.generate(dataset, out=run, steps=1, batch=4, few_calls=2, init=str(plain), set=still)
+    for of in (plain, run):
+        generating.generate(of, count=2, out=tmp_path / f"of-{of.name}", sampling=WALK)
+    first, second = (sorted((tmp_path / f"of-{of.name}").rglob("0*.png")) for of in (plain, run))
+    assert len(first) == 2
+    for ours, theirs in zip(first, second, strict=True):
+        difference = np.asarray(Image.open(ours), int) - np.asarray(Image.open(theirs), int)
+        assert abs(difference).max() <= 1, "but for the rounding of a grey value"
 
 
 def test_a_flow_is_taught_afterwards_from_its_first_step(dataset: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def load_recipe(
     layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
     if _few_calls(raw) and not any(_kind(layer, "process") not in ("", "None") for layer in layers):
-        layers.insert(0, {"process": PROCESS_DEFAULTS[task, "flow"]["process"]})
+        layers.insert(0, {"process": {"kind": "flow"}})
         raw = reduce(merge, layers, DEFAULTS[task])
     of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
     of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})

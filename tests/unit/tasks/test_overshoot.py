@@ -48,7 +48,7 @@ def test_heun_in_three_calls() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [name for name, entry in SAMPLERS.items() if not entry.jumps])
+@pytest.mark.parametrize("name", [name for name, entry in SAMPLERS.items() if not entry.jumps])  # of flows alone
 def test_who_overshoots(name: str, kind: str) -> None:
     """What is measured on a Gaussian holds on a mixture: who spreads far there does here, and who does not does not."""
     calm = SAMPLERS[name].calm_from
