@@ -5,11 +5,14 @@ import torch
 from torch import nn
 
 from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.level.schedule import Flow, cosine
 from sfumato.diffusion.level.training_noise import LogNormal
 from sfumato.diffusion.process import Condition
 from sfumato.randomness import Noise
 from sfumato.tasks.jumps import LARGEST_TARGET, Jumps
+from sfumato.tasks.synthesise import draw_images
+from sfumato.tasks.task import Sampler
 
 START = 0.9
 FLOW = Gaussian(schedule=Flow(), prediction="velocity", training=LogNormal(mean=0.4, std=1.0))
@@ -113,3 +116,14 @@ def test_other_paths_are_refused() -> None:
         Jumps(Gaussian(schedule=cosine(100), prediction="v"), start=1.0)
     with pytest.raises(ValueError, match="straight path"):
         Jumps(Gaussian(schedule=Flow(), prediction="x0"), start=1.0)
+
+
+def test_a_jump_carries_the_state_as_far_as_the_network_says() -> None:
+    """Between two jumps the state is no image, and is not brought into the range of images."""
+    noise, x = Noise([0]), torch.full((1, 1, 2, 2), 2.5)
+    sampler = Sampler(name="jump", times=(START, 0.4, 0.0))
+    network = Told(5.0)
+    steps = draw_images(FLOW, network, sampler, x, [None], noise, guidance=UNGUIDED, classes=0)
+    # 0.5 at a velocity of 5 x 0.5, then 0.4 at 5 x 0.4
+    between, end = (float(step.x.mean()) for step in steps)
+    assert (between, end) == pytest.approx((2.5 - 1.25, 1.25 - 0.8))
