@@ -22,6 +22,7 @@ from sfumato.experiment.plan import ROUNDING, plan_training
 from sfumato.experiment.run import load_model
 from sfumato.header import HEADER_KEY
 from sfumato.recipe import load_recipe
+from sfumato.reporting.figures import film_pictures
 from sfumato.training.weights import load_weights, write_weights
 from sfumato.verbs.exchange import export_model
 
@@ -51,9 +52,23 @@ def test_images_have_the_size_and_the_range_of_the_data(haar_run: Path, dataset:
     assert made.shape == (16, *images.shape[1:])
     assert made.mean((0, 1, 2)) == pytest.approx(images.mean((0, 1, 2)), abs=25), "of each colour"
     assert made.std() == pytest.approx(images.std(), rel=0.5)
-    with Image.open(tmp_path / "out" / "progression.png") as progression:
-        assert progression.width > 5 * 16
     assert (haar_run / "samples" / "step-00000200.png").is_file()
+
+
+def test_the_film_shows_images_and_ends_in_the_first(
+    haar_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[list[np.ndarray]]()
+
+    def watched(steps: list[int], *rows: list[np.ndarray]) -> tuple[bytes, bytes]:
+        shown.extend(rows)
+        return film_pictures(steps, *rows)
+
+    monkeypatch.setattr("sfumato.verbs.generate.film_pictures", watched)
+    generating.generate(haar_run, out=tmp_path / "out", count=1)
+    (first,) = (tmp_path / "out").rglob("0*.png")
+    assert {picture.shape for row in shown for picture in row} == {pixels(first).shape}
+    assert np.array_equal(shown[1][-1], pixels(first)), "the last state is the image"
 
 
 def test_the_bands_of_the_training_images_have_unit_variance(haar_run: Path, dataset: Path) -> None:
