@@ -174,7 +174,7 @@ except ResourceError as error:
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     print(error)
 """
-"""Ten more megabytes than are there already, in a process of its own: this one keeps for itself what tests gave back."""
+"""Ten more megabytes than are there, in a process of its own: this one keeps for itself what tests gave back."""
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no way to know how much memory is in use")
